@@ -1,0 +1,1 @@
+"""splitward: what does the cloud see, and what can it make of it?"""

@@ -1,0 +1,79 @@
+"""Defences as channels, and their composition.
+
+A defence is a random map on the device, before the wire. What an adaptive attacker knows of it is exactly this
+description (kind and level), never its draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from torch import Generator, Tensor
+
+Position = Literal["input", "wire"]
+
+
+class Channel(Protocol):
+    """One defence at one place: ``input`` (after the normalisation, inside the edge) or ``wire``."""
+
+    name: ClassVar[str]
+
+    @property
+    def level(self) -> float:
+        """Its strength, in the unit that the kind defines."""
+
+    @property
+    def position(self) -> Position:
+        """Where it acts."""
+
+    def sample(self, clean: Tensor, generator: Generator) -> Tensor:
+        """A fresh draw of what is sent for ``clean`` (N, *shape); integers and booleans pass unchanged."""
+
+    def log_density(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor | None:
+        """log p(sent | clean) up to a constant, (N,), differentiable in ``clean``; None without a closed form.
+
+        Point masses (no noise; an entry that survived dropout) are widened to a normal of standard deviation
+        ``tolerance``.
+        """
+
+
+def point_mass_log_density(sent: Tensor, clean: Tensor, tolerance: float) -> Tensor:
+    """Per entry: the density of "sent is clean", widened by ``tolerance``: -(sent - clean)^2 / (2 tolerance^2)."""
+    return -((sent - clean) ** 2) / (2 * tolerance**2)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Defences in the order in which they act. The empty chain is "no defence"."""
+
+    channels: tuple[Channel, ...] = ()
+
+    def __str__(self) -> str:
+        return "+".join(spec(c) for c in self.channels) or "none"
+
+    def __bool__(self) -> bool:
+        return bool(self.channels)
+
+    def at(self, position: Position) -> Chain:
+        """The part of the chain that acts at ``position``."""
+        return Chain(tuple(c for c in self.channels if c.position == position))
+
+    def sample(self, clean: Tensor, generator: Generator) -> Tensor:
+        """One draw through every channel in turn; integers and booleans pass unchanged."""
+        if not clean.is_floating_point():
+            return clean
+        for channel in self.channels:
+            clean = channel.sample(clean, generator)
+        return clean
+
+    def log_density(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor | None:
+        """As Channel.log_density; the empty chain is a point mass; None where channels compose to no closed form."""
+        if not self.channels:
+            return point_mass_log_density(sent, clean, tolerance).flatten(1).sum(1)
+        return self.channels[0].log_density(sent, clean, tolerance) if len(self.channels) == 1 else None
+
+
+def spec(channel: Channel) -> str:
+    """The text of a defence as the command line writes it: ``kind:level[@input]``."""
+    return f"{channel.name}:{channel.level:g}" + ("@input" if channel.position == "input" else "")

@@ -1,0 +1,70 @@
+"""The device's half: a normalisation, then the edge's part of the network; and what the defended device sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from splitward.core.defence import Chain
+
+
+class Normalise(nn.Module):
+    """(pixels - mean) / std per channel, the first thing inside the edge."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] to normalised values."""
+        return (pixels - self.mean) / self.std
+
+    def inverse(self, values: Tensor) -> Tensor:
+        """Normalised values back to pixels; not clipped."""
+        return values * self.std + self.mean
+
+
+class Normalised(nn.Module):
+    """A whole model from pixels: ``model(normalise(pixels))``. Every model of the audit has this form.
+
+    ``split`` cuts the inner ``model``, so the names of cuts are the inner model's own, and hands the normalisation to
+    the edge.
+    """
+
+    def __init__(self, normalise: nn.Module, model: nn.Module) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Any:
+        """Pixels (N, C, H, W) in [0, 1] to the model's output."""
+        return self.model(self.normalise(pixels))
+
+
+class Edge(nn.Module):
+    """The half on the device: ``body(normalise(pixels))``. The point between the two is where @input defences act."""
+
+    def __init__(self, normalise: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.body = body
+
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Pixels to the activation: a tensor, or a tuple of them."""
+        activation: Tensor | tuple[Tensor, ...] = self.body(self.normalise(pixels))
+        return activation
+
+
+def release(edge: Edge, chain: Chain, pixels: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    """What the defended device sends for ``pixels``: one fresh draw, each tensor (N, *shape). Differentiable."""
+    inside = chain.at("input").sample(edge.normalise(pixels), generator)
+    activation = edge.body(inside)
+    wire = chain.at("wire")
+    parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
+    return tuple(wire.sample(part, generator) for part in parts)

@@ -1,0 +1,70 @@
+"""Errors. Each message is one sentence that says what was wrong, with what, and what would be right.
+
+```
+SplitwardError               anything that the user can put right; the command line exits with status 2
+├── UsageError               an option or an argument that makes no sense
+├── RegistryError            a name that no plugin carries
+├── CutError                 a model that cannot be exported, an unknown cut, a cut that leaks the input
+├── ModelError               an unknown model, weights that do not fit or are not finite, a refused file
+├── DataError                a missing, truncated or hostile file, an empty folder, an unknown data set
+│   └── OverlapError         training, public and secret samples share an image
+├── DefenceError             a level out of range, an unknown position
+├── MetricError              images too small or of different shapes
+├── RecordError              a run folder that is not one, or of a schema that we cannot read
+└── AttackError              an attack that cannot run as configured
+    ├── NotApplicable        the attack has nothing to say here (the trial is *skipped*, with this reason)
+    └── BudgetExceeded       the query budget of the oracle is used up
+```
+"""
+
+
+class SplitwardError(Exception):
+    """Anything that the user can put right: one sentence, exit status 2."""
+
+
+class UsageError(SplitwardError):
+    """An option or an argument that makes no sense."""
+
+
+class RegistryError(SplitwardError):
+    """A name that no plugin carries."""
+
+
+class CutError(SplitwardError):
+    """A model that cannot be exported, an unknown cut, or a cut that leaks the input."""
+
+
+class ModelError(SplitwardError):
+    """An unknown model, weights that do not fit or are not finite, or a file that was refused."""
+
+
+class DataError(SplitwardError):
+    """A missing, truncated or hostile file, an empty folder, or an unknown data set."""
+
+
+class OverlapError(DataError):
+    """Training, public and secret samples share an image."""
+
+
+class DefenceError(SplitwardError):
+    """A level out of range, or an unknown position."""
+
+
+class MetricError(SplitwardError):
+    """Images that are too small for a metric, or of different shapes."""
+
+
+class RecordError(SplitwardError):
+    """A run folder that is not one, or of a schema that cannot be read."""
+
+
+class AttackError(SplitwardError):
+    """An attack that cannot run as configured."""
+
+
+class NotApplicable(AttackError):  # noqa: N818 - it is no failure: the trial is reported as skipped
+    """The attack has nothing to say about this target; the message is the reason."""
+
+
+class BudgetExceeded(AttackError):  # noqa: N818 - named after what happened
+    """The query budget of the oracle is used up."""

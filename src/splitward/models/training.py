@@ -1,0 +1,150 @@
+"""Training of the zoo's victims, for CPU and GPU.
+
+One recipe: AdamW, a one-cycle learning rate, an exponential moving average of the weights, and augmentation by random
+affine maps. On a CPU with bfloat16 units the convolutions run in bfloat16 and channels-last. Nothing is selected on
+test data: the weights are the moving average after the last step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from splitward.core.errors import ModelError
+from splitward.core.knowledge import Samples
+from splitward.core.run import Run
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a victim is trained. Angles in degrees, translations and scales as shares of the image."""
+
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
+    label_smoothing: float = 0.0
+    flip: bool = False
+    rotate: float = 10.0
+    translate: float = 0.1
+    scale: float = 0.1
+    average: float = 0.998  # of the weights' moving average, per step
+
+
+RECIPES = {
+    ("lenet5", "mnist"): Recipe(epochs=30),
+    ("lenet5", "digits"): Recipe(epochs=300, batch=64),
+    ("cifar-cnn", "cifar10"): Recipe(epochs=15, learning_rate=1e-3, flip=True, rotate=0.0, scale=0.0),
+}
+"""Model and data set -> the recipe of the shipped weights; any other pair uses ``Recipe()``."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a training: what it cost and what it reached."""
+
+    accuracy: float
+    test_samples: int
+    train_samples: int
+    seconds: float
+    losses: tuple[float, ...]  # mean training loss, by epoch
+
+
+def affine(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
+    """Each image under its own random rotation, scale, translation and flip; (N, C, H, W), zeros outside."""
+    n = images.shape[0]
+
+    def shift(size: int) -> Tensor:  # whole pixels, so that a shift alone does not blur
+        return 2 * (uniform(recipe.translate) * size).round() / size
+
+    def uniform(span: float) -> Tensor:
+        return (torch.rand(n, generator=generator, device=images.device) * 2 - 1) * span
+
+    angle, scale = uniform(math.radians(recipe.rotate)), 1 + uniform(recipe.scale)
+    cosine, sine = angle.cos() / scale, angle.sin() / scale
+    mirror = torch.ones(n, device=images.device)
+    if recipe.flip:
+        mirror = uniform(1.0).sign()
+    theta = torch.stack(
+        [
+            torch.stack([cosine * mirror, -sine, shift(images.shape[3])], 1),
+            torch.stack([sine * mirror, cosine, shift(images.shape[2])], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+    return any(probe() for probe in probes if probe is not None)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, batch: int = 500) -> Tensor:
+    """Class of each image, (N,) int64."""
+    return torch.cat([model(part).argmax(1) for part in images.split(batch)])
+
+
+def train(model: nn.Module, train_set: Samples, test_set: Samples, recipe: Recipe, run: Run) -> Trained:
+    """Train ``model`` (from pixels to logits) in place, and measure it on ``test_set``.
+
+    Raises ModelError where a set has no labels or the loss is not finite.
+    """
+    if train_set.labels is None or test_set.labels is None:
+        raise ModelError(f"{train_set.name} has no labels to train on: use a data set with classes.")
+    device = run.device
+    model.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    images, labels = train_set.images.to(device), train_set.labels.to(device)
+    steps = recipe.epochs * (len(train_set) // recipe.batch)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.2)
+    average = {k: v.detach().clone() for k, v in model.named_parameters()}
+    order, draws = run.stream("order"), run.stream("augmentation")
+    low = supports_bfloat16(device)
+    start, losses, step = time.perf_counter(), [], 0
+    run.progress.start(f"training on {len(train_set):,} images", steps)
+    for _ in range(recipe.epochs):
+        total = 0.0
+        for index in torch.randperm(len(train_set), generator=order, device=device).split(recipe.batch):
+            if len(index) < recipe.batch:
+                continue
+            batch = affine(images[index], recipe, draws).to(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=low):
+                logits = model(batch)
+            loss = F.cross_entropy(logits.float(), labels[index], label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            step += 1
+            keep = min(recipe.average, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    average[name].lerp_(parameter, 1 - keep)
+            total += loss.item()
+            run.progress.advance(1, f"loss {loss.item():.3f}")
+        losses.append(total / (len(train_set) // recipe.batch))
+        run.record_loss("training", step, losses[-1])
+    run.progress.finish()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(average[name])
+    model.eval()
+    correct = predict(model, test_set.images.to(device)) == test_set.labels.to(device)
+    return Trained(
+        correct.float().mean().item(),
+        len(test_set),
+        len(train_set),
+        time.perf_counter() - start,
+        tuple(losses),
+    )

@@ -1,0 +1,221 @@
+"""The record of one audit: one target (model, cut, defence), its floors, trials, checks and verdict.
+
+A contract (``docs/record.md``): fields are added, never renamed; ``schema_version`` says which. Names carry units.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+ThreatModel = Literal["white-box", "black-box", "query-free"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """Base of every part: unknown fields are refused, so that a misspelt one is never lost in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(Part):
+    """Mean over samples, its bootstrap 95 % interval, and the mean of the worst decile.
+
+    *Worst* is worst for the owner of the secrets: the decile where the guess is closest to the truth.
+    """
+
+    mean: Finite
+    low: Finite
+    high: Finite
+    worst: Finite
+    n: int
+
+
+class Tensor(Part):
+    """Shape of one sample and data type."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+class Model(Part):
+    """The network: where it came from, and the hash that binds the verdict to its weights."""
+
+    name: str
+    weights_sha256: str
+    source: str = ""  # "shipped", "trained here", a path, module:factory
+    parameters: int = 0
+
+
+class Data(Part):
+    """The data set and how many images each role holds."""
+
+    name: str
+    train: int = 0
+    public: int = 0
+    secrets: int = 0
+    classes: int = 0
+    degrees_of_freedom: int | None = None  # of one image, where fewer than its pixels
+    note: str = ""
+
+
+class Cut(Part):
+    """Where the model is cut."""
+
+    name: str
+    index: int
+    edge_flops: int = 0
+    total_flops: int = 0
+    edge_parameters: int = 0
+    total_parameters: int = 0
+    activation_bytes: int = 0
+
+
+class Accuracy(Part):
+    """Task accuracy in [0, 1], measured on ``n`` held-out samples; one fresh draw of the defence each."""
+
+    undefended: Finite
+    defended: Finite
+    n: int
+
+
+class Target(Part):
+    """What was audited."""
+
+    model: Model
+    data: Data
+    cut: Cut
+    defence: str  # "none", "dropout:0.6", "gaussian:0.5@input+dropout:0.2"
+    input: Tensor
+    activation: tuple[Tensor, ...]
+    accuracy: Accuracy | None = None
+    quantisation: str = "float32"
+
+
+class Environment(Part):
+    """What produced the numbers."""
+
+    splitward: str
+    python: str
+    platform: str
+    device: str
+    threads: int = 0
+    packages: dict[str, str] = {}
+    commit: str | None = None  # with "+dirty" where the tree was not clean
+
+
+class Floor(Part):
+    """What is reached without the activation."""
+
+    name: str  # "prior/mean", "prior/best", "allowed"
+    kind: Literal["prior", "allowed"]
+    released: Literal["none", "label", "probabilities", "logits"] = "none"
+    observations: int = 1
+    parameters: dict[str, Any] = {}
+    metrics: dict[str, Estimate] = {}
+    per_sample: dict[str, list[Finite]] = {}
+    seconds: float = 0.0
+    trace: dict[str, list[tuple[int, Finite]]] = {}
+    tensor: str | None = None  # key of the guesses in tensors.safetensors
+
+
+class Control(Part):
+    """The positive control of a trial: did the same code, at the same budget, recover what it must?
+
+    ``identification`` is the share of control secrets whose reconstruction lies nearest to its own original;
+    ``gain`` is the share of the way, in mean squared error, from the mean image to ``reference``.
+    """
+
+    kind: Literal["undefended", "planted"]
+    recovered: bool
+    identification: Finite
+    chance: Finite
+    ssim: Finite
+    psnr_db: Finite
+    gain: Finite
+    reason: str = ""
+
+
+class Trial(Part):
+    """One attack, naive or adaptive, at one number of observations."""
+
+    attack: str  # with its preset: "rmle", "rmle:scripts"
+    threat_model: ThreatModel
+    adaptive: bool
+    observations: int = 1
+    parameters: dict[str, Any] = {}
+    status: Literal["ok", "failed", "skipped"] = "ok"
+    reason: str = ""
+    metrics: dict[str, Estimate] = {}
+    per_sample: dict[str, list[Finite]] = {}
+    queries: int = 0
+    seconds: float = 0.0
+    trace: dict[str, list[tuple[int, Finite]]] = {}
+    converged: bool | None = None
+    control: Control | None = None
+    believable: bool = False
+    key: str = ""  # content address: the same key, the same numbers
+    tensor: str | None = None  # key of the reconstructions in tensors.safetensors
+
+
+class Check(Part):
+    """A reason not to believe a number, or the note that one was looked for and not found."""
+
+    name: str
+    level: Literal["ok", "note", "warning", "failure"]
+    message: str
+
+
+class Bound(Part):
+    """What a verdict is bound to: on other hashes it is stale."""
+
+    weights_sha256: str
+    defence: str
+    quantisation: str
+
+
+class Verdict(Part):
+    """The strongest believable attack against the stronger floor."""
+
+    attack: str
+    threat_model: ThreatModel
+    adaptive: bool
+    observations: int
+    metric: str
+    leakage: Finite
+    floor: Finite
+    floor_name: str
+    excess: Finite | None  # None: undefined, the floor exceeds 0.95; never passed by a gate
+    upper: Finite | None  # upper 95 % limit of the mean excess, paired bootstrap
+    worst_decile: Finite | None  # upper 95 % limit of the mean excess of the worst decile
+    recovered_share: Finite  # of samples above the paper's "recognisable": SSIM > 0.3 or PSNR > 10 dB
+    believable: bool
+    effort: str
+    suite: str
+    bound_to: Bound
+    sentence: str
+
+
+class Record(Part):
+    """``record.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["running", "complete"] = "running"
+    created: str
+    seed: int = 0
+    command: str = ""
+    effort: str = "standard"
+    asked: tuple[str, ...] = ()  # attacks that were asked for
+    threat_models: tuple[ThreatModel, ...] = ()
+    samples: int
+    redacted: bool = False
+    environment: Environment
+    target: Target
+    floors: tuple[Floor, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    checks: tuple[Check, ...] = ()
+    verdict: Verdict | None = None
+    no_verdict: str = ""  # why there is none
