@@ -84,7 +84,7 @@ def affine(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
 def supports_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
     return any(probe() for probe in probes if probe is not None)
 
