@@ -1,1 +1,1 @@
-"""audit."""
+"""The audit: one loop over (target, attacks, secrets) that writes a record."""

@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: one thin file a command. Nothing here imports torch before a command runs."""

@@ -1,0 +1,177 @@
+"""Where attacks are prepared and let loose, each once: a naive attacker's work serves every defence of a sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from splitward.audit.grant import grant
+from splitward.audit.plant import planted
+from splitward.audit.suite import Entry
+from splitward.audit.world import World, observe, samples_hash
+from splitward.core.errors import AttackError
+from splitward.core.knowledge import Activations, Samples
+from splitward.core.protocols import Inverter
+from splitward.core.registry import find
+from splitward.core.run import Run, Trace
+from splitward.record.checks import converged
+from splitward.record.schema import Control
+
+IDENTIFIED = 0.5
+"""Share of control secrets that a sound attack must bring nearest to their own originals (chance is 1 / N)."""
+ABOVE_FLOOR = 0.1
+"""SSIM above the mean image that makes the undefended cut a control of its own."""
+
+
+@dataclass
+class Outcome:
+    """What an attack made of some activations, and what it took."""
+
+    guess: Tensor
+    trace: Trace
+    queries: int
+    seconds: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether every phase of the loss trace has settled."""
+        return bool(self.trace) and all(converged(points) for points in self.trace.values())
+
+
+@dataclass
+class _Prepared:
+    inverter: Inverter
+    run: Run
+    trace: Trace
+    knowledge: Any
+    seconds: float
+
+
+def digest(*parts: Any) -> str:
+    """A content address: SHA-256 of the JSON of some parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass
+class Bench:
+    """Prepared attacks, their outcomes and their controls, by content address. Secrets stay here."""
+
+    run: Run
+    secrets: Samples
+    budget: int | None = None
+    _prepared: dict[str, _Prepared] = field(default_factory=dict)
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _controls: dict[str, Control] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.secrets_hash = samples_hash(self.secrets)
+
+    def address(self, entry: Entry, believed: World, true: World) -> str:
+        """The content address of one trial: the same address, the same numbers."""
+        versions = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": str(self.run.device)}
+        return digest(
+            entry.name, entry.parameters, entry.kind.label, believed.key, true.key, self.secrets_hash,
+            self.run.seed, self.budget, versions,
+        )  # fmt: skip
+
+    def sent(self, world: World) -> Activations:
+        """What the device sends for the secrets: the same draws for every attack on this world."""
+        return observe(world, self.secrets.images, self.run.stream(f"wire-noise/{world.key}"))
+
+    def _prepare(self, entry: Entry, believed: World) -> _Prepared:
+        key = digest(entry.name, entry.parameters, believed.key)
+        if key not in self._prepared:
+            role = f"attack/{entry.name}/{believed.key}"
+            # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
+            knowledge = grant(entry.kind, believed, self.run.child(f"grant/{role}"), self.budget)
+            run = self.run.child(role)
+            start = time.perf_counter()
+            inverter = entry.attack.prepare(knowledge, run)
+            self._prepared[key] = _Prepared(inverter, run, run.trace, knowledge, time.perf_counter() - start)
+        return self._prepared[key]
+
+    def attack(self, entry: Entry, believed: World, true: World) -> Outcome:
+        """Let ``entry``, prepared in the world that it believes in, loose on what the true world sends."""
+        key = self.address(entry, believed, true)
+        if key not in self._outcomes:
+            prepared = self._prepare(entry, believed)
+            prepared.run.trace = {}
+            start = time.perf_counter()
+            guess = prepared.inverter(self.sent(true))
+            seconds = prepared.seconds + time.perf_counter() - start
+            trace = {**prepared.trace, **prepared.run.trace}
+            queries = int(getattr(getattr(prepared.knowledge, "query", None), "used", 0))
+            self._outcomes[key] = Outcome(sound(guess, entry.name, self.secrets), trace, queries, seconds)
+        return self._outcomes[key]
+
+    def control(self, entry: Entry, world: World) -> Control:
+        """The positive control of ``entry``: the undefended cut, or a planted leak where that one leaks little."""
+        clean = world.undefended()
+        key = digest(entry.name, entry.parameters, clean.key)
+        if key not in self._controls:
+            control = self._judge("undefended", self.attack(entry, clean, clean).guess, world, None)
+            if not control.recovered:
+                leaky, plant = planted(clean, self.run.child(f"plant/{world.fingerprint}"))
+                reference = reference_guess(leaky, plant.shrink, self.secrets)
+                control = self._judge("planted", self.attack(entry, leaky, leaky).guess, world, reference)
+            self._controls[key] = control
+        return self._controls[key]
+
+    def _judge(self, kind: Any, guess: Tensor, world: World, reference: Tensor | None) -> Control:
+        truth = self.secrets.images
+        mean = world.public.images.mean(0, keepdim=True).expand_as(truth)
+        score = {name: float(find("metric", name)()(guess, truth).mean()) for name in ("ssim", "psnr", "identification")}
+        floor_ssim = float(find("metric", "ssim")()(mean, truth).mean())
+        error, floor = float(((guess - truth) ** 2).mean()), float(((mean - truth) ** 2).mean())
+        best = 0.0 if reference is None else float(((reference - truth) ** 2).mean())
+        identified = score["identification"] >= IDENTIFIED
+        if kind == "undefended":
+            recovered = identified and score["ssim"] >= floor_ssim + ABOVE_FLOOR
+            wanted = f"SSIM at least {floor_ssim + ABOVE_FLOOR:.2f} on the undefended cut"
+        else:
+            recovered = identified
+            wanted = "the planted copy"
+        told = f"{score['identification']:.0%} of the secrets told apart, SSIM {score['ssim']:.2f}"
+        reason = f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {IDENTIFIED:.0%} and {wanted}"
+        return Control(
+            kind=kind, recovered=recovered, identification=score["identification"], chance=1 / len(truth),
+            ssim=score["ssim"], psnr_db=score["psnr"], gain=(floor - error) / max(floor - best, 1e-12), reason=reason,
+        )  # fmt: skip
+
+
+def sound(guess: Any, name: str, secrets: Samples) -> Tensor:
+    """The guess, once it is seen to be (N, C, H, W) and finite in [0, 1]; raises AttackError where it is not."""
+    shape = tuple(secrets.images.shape)
+    if not isinstance(guess, Tensor) or tuple(guess.shape) != shape:
+        got = tuple(guess.shape) if isinstance(guess, Tensor) else type(guess).__name__
+        raise AttackError(f"attack {name!r} returned {got} where pixels of shape {shape} are due.")
+    guess = guess.detach().to(torch.float32)
+    if not bool(torch.isfinite(guess).all()):
+        raise AttackError(f"attack {name!r} returned pixels that are not finite; its optimisation diverged.")
+    if float(guess.min()) < -1e-4 or float(guess.max()) > 1 + 1e-4:
+        raise AttackError(
+            f"attack {name!r} returned pixels from {float(guess.min()):.3g} to {float(guess.max()):.3g}; "
+            "clip them to [0, 1]."
+        )
+    return guess.clamp(0, 1)
+
+
+@torch.no_grad()
+def reference_guess(world: World, shrink: Any, secrets: Samples, ridge: float = 1e-2) -> Tensor:
+    """What the hidden copy gives away by itself: ridge regression from copy to image, fitted on public images."""
+
+    def rows(images: Tensor) -> Tensor:
+        copies = shrink(images).flatten(1)
+        return torch.cat([copies, torch.ones_like(copies[:, :1])], 1).double()
+
+    public = world.public.images[:4096]
+    design, target = rows(public), public.flatten(1).double()
+    gram = design.T @ design + ridge * torch.eye(design.shape[1], dtype=torch.float64, device=design.device)
+    weights = torch.linalg.solve(gram, design.T @ target)
+    return (rows(secrets.images) @ weights).float().clamp(0, 1).view_as(secrets.images)

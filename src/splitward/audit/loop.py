@@ -1,0 +1,314 @@
+"""The audit: one loop over (target, attacks, secrets) that writes a record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splitward.audit.bench import Bench, Outcome, digest
+from splitward.audit.environment import environment
+from splitward.audit.floors import FloorOutcome, run_floors
+from splitward.audit.suite import Entry, suite
+from splitward.audit.target import Target
+from splitward.audit.world import World, accuracy, samples_hash
+from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError
+from splitward.core.knowledge import THREAT_MODELS, Samples
+from splitward.core.registry import discover, find
+from splitward.core.run import Run, derive_seed
+from splitward.core.task import RELEASES
+from splitward.record import checks, schema, store
+from splitward.record.statistics import estimate
+from splitward.record.verdict import decide
+
+TRAFFIC = 2000
+"""Other users' images whose activations a query-free attacker has seen, at most."""
+ACCURACY = 10_000
+"""Held-out samples on which task accuracy is measured, at most."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an audit is done; with the target and the data it determines every number of the record."""
+
+    samples: int = 100
+    observations: int = 1
+    seed: int = 0
+    effort: str = "standard"
+    released: str = "label"
+    query_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "observations"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.released not in RELEASES:
+            raise UsageError(f"released is {self.released!r}; it is one of {', '.join(RELEASES)}.")
+        if self.query_budget is not None and self.query_budget < 0:
+            raise UsageError(f"the query budget is {self.query_budget}; it must be 0 or more.")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who holds which images: pairwise disjoint, which the caller has seen to."""
+
+    secrets: Samples
+    public: Samples
+    others: Samples | None
+    held_out: Samples
+    data: schema.Data
+
+
+def as_samples(value: Samples | Tensor, name: str) -> Samples:
+    """Images as samples; raises UsageError where they are not (N, C, H, W) floats in [0, 1]."""
+    samples = value if isinstance(value, Samples) else Samples(value, None, name)
+    images = samples.images
+    if images.ndim != 4 or not images.is_floating_point() or not len(images):
+        raise UsageError(f"{name} has shape {tuple(images.shape)} and type {images.dtype}; (N, C, H, W) floats are due.")
+    if not bool(torch.isfinite(images).all()) or float(images.min()) < 0 or float(images.max()) > 1:
+        raise UsageError(f"{name} holds values outside [0, 1]: give pixels, normalisation belongs to the model.")
+    return samples
+
+
+def cast(
+    pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None
+) -> Cast:
+    """Draw the secrets from ``pool``; the rest of it are other users."""
+    from splitward.data.dataset import refuse_overlap
+
+    refuse_overlap(public=public, secrets=pool)
+    if settings.samples > len(pool):
+        raise UsageError(f"{settings.samples} secrets were asked for and {pool.name} holds {len(pool)}; ask for fewer.")
+    generator = torch.Generator().manual_seed(derive_seed(settings.seed, "secrets"))
+    order = torch.randperm(len(pool), generator=generator)
+    secrets = pool[order[: settings.samples].sort().values]
+    others = pool[order[settings.samples : settings.samples + TRAFFIC].sort().values]
+
+    def at(samples: Samples) -> Samples:
+        labels = None if samples.labels is None else samples.labels.to(device)
+        return dataclasses.replace(samples, images=samples.images.to(device), labels=labels)
+
+    known = data or schema.Data(name=pool.name)
+    known = known.model_copy(update={"public": len(public), "secrets": len(secrets)})
+    return Cast(at(secrets), at(public), at(others) if len(others) else None, at(pool[order[:ACCURACY]]), known)
+
+
+def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.device) -> World:
+    """The system that is attacked, on ``device``."""
+    halves = target.halves
+    parts = (target.weights_sha256, halves.cut.name, target.task.name, samples_hash(cast_.public))
+    return World(
+        edge=halves.edge.eval().to(device),
+        cloud=halves.cloud.eval().to(device),
+        chain=target.chain,
+        task=target.task,
+        input=halves.input,
+        activation=halves.activation,
+        public=cast_.public,
+        others=cast_.others,
+        observations=settings.observations,
+        fingerprint=digest(*parts, samples_hash(cast_.others))[:16],
+    )
+
+
+def measure(guess: Tensor, truth: Tensor) -> tuple[dict[str, schema.Estimate], dict[str, list[float]]]:
+    """Every metric of a guess: estimates over samples, and the values per sample."""
+    estimates, values = {}, {}
+    for name, metric in discover("metric").items():
+        scores = metric()(guess, truth).double().cpu().numpy()
+        estimates[name] = estimate(scores, metric.higher_is_closer)
+        values[name] = [float(v) for v in scores]
+    return estimates, values
+
+
+class _Audit:
+    """The state of one audit while it runs."""
+
+    def __init__(self, target: Target, cast_: Cast, settings: Settings, run: Run, bench: Bench, out: Path | None) -> None:
+        self.settings, self.run, self.bench, self.out = settings, run, bench, out
+        self.truth = cast_.secrets.images
+        self.world = world_of(target, cast_, settings, run.device)
+        self.tensors: dict[str, np.ndarray[Any, Any]] = {"secrets": self.truth.cpu().numpy()}
+        if cast_.secrets.labels is not None:
+            self.tensors["labels"] = cast_.secrets.labels.cpu().numpy()
+        self.finished = store.finished_trials(out) if out is not None else {}
+
+    def floor(self, outcome: FloorOutcome) -> schema.Floor:
+        key = f"floor/{outcome.name.replace('/', '-')}"
+        self.tensors[key] = outcome.guess.cpu().numpy()
+        metrics, per_sample = measure(outcome.guess, self.truth)
+        return schema.Floor(
+            name=outcome.name, kind=outcome.kind, released=outcome.released,  # type: ignore[arg-type]
+            observations=self.settings.observations, parameters=outcome.parameters, metrics=metrics,
+            per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=key,
+        )  # fmt: skip
+
+    def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
+        """One attack on the secrets, with its positive control; finished ones are read, not run again."""
+        believed = self.world if adaptive else self.world.undefended()
+        key = self.bench.address(entry, believed, self.world)
+        tensor = f"trial/{index}"
+        if key in self.finished:
+            trial, guess = self.finished[key]
+            if guess is not None:
+                self.tensors[tensor] = guess
+            return trial.model_copy(update={"tensor": tensor if guess is not None else None})
+        base = schema.Trial(
+            attack=entry.name, threat_model=entry.kind.label, adaptive=adaptive,  # type: ignore[arg-type]
+            observations=self.settings.observations, parameters=entry.parameters, key=key,
+        )  # fmt: skip
+        try:
+            outcome = self.bench.attack(entry, believed, self.world)
+            trial = self._scored(base, entry, outcome).model_copy(update={"tensor": tensor})
+            guess = outcome.guess.cpu().numpy()
+            self.tensors[tensor] = guess
+        except NotApplicable as reason:
+            return base.model_copy(update={"status": "skipped", "reason": str(reason)})
+        except AttackError as reason:
+            return base.model_copy(update={"status": "failed", "reason": str(reason)})
+        if self.out is not None:
+            store.append_trial(self.out, key, trial, guess)
+        return trial
+
+    def _scored(self, base: schema.Trial, entry: Entry, outcome: Outcome) -> schema.Trial:
+        control = self.bench.control(entry, self.world)
+        metrics, per_sample = measure(outcome.guess, self.truth)
+        return base.model_copy(
+            update={
+                "metrics": metrics, "per_sample": per_sample, "queries": outcome.queries, "seconds": outcome.seconds,
+                "trace": outcome.trace, "converged": outcome.converged, "control": control,
+                "believable": outcome.converged and control.recovered,
+            }
+        )  # fmt: skip
+
+
+def plan(entries: Sequence[Entry], defended: bool) -> list[tuple[Entry, bool]]:
+    """The trials: every attack naive and, where it can use the defence's facts, adaptive; once without a defence."""
+    trials = []
+    for entry in entries:
+        trials.append((entry, False))
+        if defended and entry.knows_defence:
+            trials.append((entry, True))
+    return trials
+
+
+def audit(
+    target: Target,
+    attacks: str | Sequence[Entry] | Sequence[str] = "all",
+    *,
+    secrets: Samples | Tensor,
+    public: Samples | Tensor,
+    samples: int = 100,
+    observations: int = 1,
+    seed: int = 0,
+    effort: str = "standard",
+    released: str = "label",
+    query_budget: int | None = None,
+    out: Path | str | None = None,
+    run: Run | None = None,
+    bench: Bench | None = None,
+    data: schema.Data | None = None,
+    command: str = "",
+) -> schema.Record:
+    """Attack ``target`` and return the record, with its verdict.
+
+    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
+    traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
+    user declares as released anyway (none, label, probabilities, logits). ``out``: a folder; trials are written there
+    as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
+
+    Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
+    where images are too small to be scored; an attack that fails is a failed trial, not an error.
+    """
+    settings = Settings(samples, observations, seed, effort, released, query_budget)
+    run = run or Run(seed)
+    entries = _entries(attacks, settings)
+    cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
+    _refuse_misfit(target, cast_)
+    if bench is None:
+        bench = Bench(run, cast_.secrets, query_budget)
+    state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
+    trials = plan(entries, bool(target.chain))
+    run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
+    measured = _accuracy(state.world, cast_.held_out, run)
+    run.progress.advance(1, "floors")
+    floors = tuple(state.floor(f) for f in run_floors(state.world, cast_.secrets, released, effort, run))
+    done = []
+    for index, (entry, adaptive) in enumerate(trials):
+        run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
+        done.append(state.trial(entry, adaptive, index))
+    run.progress.advance(1)
+    run.progress.finish()
+    record = schema.Record(
+        status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
+        effort=effort, asked=tuple(e.name for e in entries),
+        threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
+        samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
+        floors=floors, trials=tuple(done),
+    )  # fmt: skip
+    record = decide(record)
+    record = record.model_copy(update={"checks": checks.check(record)})
+    record.attach(state.tensors)
+    if out is not None:
+        record.save(out)
+    return record
+
+
+def _entries(attacks: str | Sequence[Entry] | Sequence[str], settings: Settings) -> list[Entry]:
+    if isinstance(attacks, str) or not all(isinstance(a, Entry) for a in attacks):
+        names = attacks if isinstance(attacks, str) else [str(a) for a in attacks]
+        return suite(names, settings.effort, settings.observations)
+    entries = [e for e in attacks if isinstance(e, Entry)]
+    k = settings.observations
+    return [
+        dataclasses.replace(e, attack=dataclasses.replace(e.attack, observations=k))
+        if getattr(e.attack, "observations", k) != k
+        else e
+        for e in entries
+    ]
+
+
+def _refuse_misfit(target: Target, cast_: Cast) -> None:
+    due = target.halves.input.shape
+    for samples in (cast_.public, cast_.secrets):
+        if tuple(samples.images.shape[1:]) != due:
+            raise UsageError(f"{samples.name} has images of shape {samples.spec.shape} and the model takes {due}.")
+    probe = cast_.public.images[:2]
+    for name in discover("metric"):
+        find("metric", name)()(probe, probe)  # raises MetricError now rather than after hours
+
+
+def _accuracy(world: World, held_out: Samples, run: Run) -> schema.Accuracy | None:
+    try:
+        undefended = accuracy(world.undefended(), held_out, run.stream("accuracy"))
+        defended = accuracy(world, held_out, run.stream("accuracy")) if world.chain else undefended
+    except SplitwardError:
+        return None
+    return schema.Accuracy(undefended=undefended, defended=defended, n=len(held_out))
+
+
+def _described(target: Target, cast_: Cast, measured: schema.Accuracy | None) -> schema.Target:
+    halves, cut = target.halves, target.halves.cut
+    return schema.Target(
+        model=schema.Model(
+            name=target.model, weights_sha256=target.weights_sha256, source=target.source,
+            parameters=cut.total_parameters,
+        ),
+        data=cast_.data,
+        cut=schema.Cut(
+            name=cut.name, index=cut.index, edge_flops=cut.edge_flops, total_flops=cut.total_flops,
+            edge_parameters=cut.edge_parameters, total_parameters=cut.total_parameters,
+            activation_bytes=sum(s.bytes_per_sample for s in halves.activation),
+        ),
+        defence=str(target.chain),
+        input=schema.Tensor(shape=halves.input.shape, dtype=halves.input.dtype),
+        activation=tuple(schema.Tensor(shape=s.shape, dtype=s.dtype) for s in halves.activation),
+        accuracy=measured,
+    )  # fmt: skip

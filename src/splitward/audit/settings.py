@@ -1,0 +1,111 @@
+"""What an audit is asked to do: AUDIT.toml and the command line, as one checked model. Free of torch."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from splitward.core.errors import UsageError
+
+
+class AuditSettings(BaseModel):
+    """Everything that ``splitward audit`` can be told.
+
+    ``at`` and ``defences`` may be several: the audit is then a sweep over all their pairs. ``defence`` is one chain,
+    in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    data: str
+    at: tuple[str, ...] = Field(min_length=1)
+    defence: tuple[str, ...] = ()
+    defences: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ("all",)
+    samples: int = Field(100, ge=2)
+    observations: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+    effort: Literal["quick", "standard", "thorough"] = "standard"
+    released: Literal["none", "label", "probabilities", "logits"] = "label"
+    query_budget: int | None = Field(None, ge=0)
+    public_samples: int | None = Field(None, ge=2)
+    normalise: str | None = None
+    input: str | None = None
+    weights: Path | None = None
+    data_dir: Path | None = None
+    trust: bool = False
+    out: Path | None = None
+    redact: bool = False
+    max_ssim: float | None = Field(None, ge=-1, le=1)
+    max_excess: float | None = Field(None, ge=0, le=1)
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+
+    @field_validator("at", "defence", "defences", "attacks", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def chains(self) -> tuple[str, ...]:
+        """The defence chains of the sweep, as text."""
+        if self.defence and self.defences:
+            raise UsageError("`defence` (one chain) and `defences` (a sweep) exclude each other: keep one of them.")
+        return self.defences or ("+".join(self.defence) or "none",)
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether more than one record comes of it."""
+        return len(self.at) * len(self.chains) > 1
+
+    @property
+    def folder(self) -> Path:
+        """Where the records go: ``out``, or a folder under ``runs`` that is named after what is asked."""
+        if self.out is not None:
+            return self.out
+        cuts = "-".join(self.at) if len(self.at) <= 3 else f"{len(self.at)}-cuts"
+        chains = "-".join(self.chains) if len(self.chains) <= 3 else f"{len(self.chains)}-defences"
+        return Path("runs") / slug(f"{self.model}-{self.data}-{cuts}-{chains}-seed{self.seed}-{self.effort}")
+
+    def numeric(self) -> dict[str, Any]:
+        """The settings that decide numbers; a folder can be gone on with only where these are the same."""
+        apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust"}
+        return self.model_dump(mode="json", exclude=apart)
+
+
+def slug(text: str) -> str:
+    """A text as a file name.
+
+    >>> slug("dropout:0.6@input+x/y")
+    'dropout-0.6@input+x-y'
+    """
+    return "".join(c if c.isalnum() or c in "._+@-" else "-" for c in text).strip("-.") or "run"
+
+
+def read_settings(file: Path | None, given: dict[str, Any]) -> AuditSettings:
+    """The settings of ``file`` (TOML), overridden by those ``given``.
+
+    Raises UsageError: one sentence that names the setting.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text())
+        except FileNotFoundError as error:
+            raise UsageError(f"there is no file {file}; name an AUDIT.toml that exists.") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{file} cannot be read as TOML: {error}.") from error
+    values |= {name: value for name, value in given.items() if value is not None}
+    for name, option in (("model", "--model"), ("data", "--data"), ("at", "--at")):
+        if not values.get(name):
+            raise UsageError(f"the audit lacks a {name}: give {option}, or `{name}` in an AUDIT.toml.")
+    try:
+        return AuditSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        known = "; known are " + ", ".join(AuditSettings.model_fields) if first["type"] == "extra_forbidden" else ""
+        raise UsageError(f"{name} = {first.get('input')!r} is wrong: {first['msg']}{known}.") from error

@@ -1,0 +1,108 @@
+"""From settings to records: one audit for each pair of cut and defence, into one folder each, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from splitward.audit.bench import Bench
+from splitward.audit.loop import Settings, audit, cast
+from splitward.audit.settings import AuditSettings, slug
+from splitward.audit.suite import suite
+from splitward.audit.target import Target
+from splitward.core.defence_text import parse_chain
+from splitward.core.errors import UsageError
+from splitward.core.knowledge import Samples
+from splitward.core.run import Progress, Run, Silent
+from splitward.data.dataset import Dataset, load, refuse_overlap
+from splitward.models.zoo import Victim, load_model, parse_shape
+from splitward.record import schema
+from splitward.split.graph import export
+
+CLAIM = "audit.json"
+"""In a run's folder: the settings that its trials were made with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What the settings name, loaded and seen to fit together."""
+
+    victim: Victim
+    dataset: Dataset
+    public: Samples
+    data: schema.Data
+
+
+def load_scene(settings: AuditSettings) -> Scene:
+    """Model and data. Raises a SplitwardError of one sentence for anything that is missing or does not fit."""
+    shape = parse_shape(settings.input) if settings.input else None
+    victim = load_model(
+        settings.model, data=settings.data, trust=settings.trust, normalise=settings.normalise, input=shape,
+        weights=settings.weights, data_dir=settings.data_dir,
+    )  # fmt: skip
+    channels, height, width = victim.input.shape
+    dataset = load(settings.data, data_dir=settings.data_dir, input=(channels, height, width))
+    refuse_overlap(train=dataset.train, public=dataset.public, secrets=dataset.held_out)
+    public = dataset.public
+    if settings.public_samples is not None:
+        if settings.public_samples > len(public):
+            raise UsageError(
+                f"{settings.public_samples} public samples were asked for and {dataset.name} has {len(public)}; ask for fewer."
+            )
+        public = public[slice(0, settings.public_samples)]
+    data = schema.Data(
+        name=dataset.name, train=len(dataset.train), classes=len(dataset.classes),
+        degrees_of_freedom=dataset.degrees_of_freedom, note=dataset.note,
+    )  # fmt: skip
+    return Scene(victim, dataset, public, data)
+
+
+def claim(folder: Path, settings: AuditSettings) -> None:
+    """Make the folder ours, or see that it is: raises UsageError where it holds an audit of other settings."""
+    file = folder / CLAIM
+    wanted = settings.numeric()
+    if file.exists():
+        try:
+            held = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} cannot be read: {error}; name another --out.") from error
+        if held != wanted:
+            differing = sorted(k for k in wanted.keys() | held.keys() if held.get(k) != wanted.get(k))
+            raise UsageError(
+                f"{folder} holds an audit with another {' and '.join(differing)}; name another --out, or remove it."
+            )
+    elif folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and (folder / "record.json").exists())):
+        raise UsageError(f"{folder} is not an empty folder and no audit of ours; name another --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+
+
+def run_settings(
+    settings: AuditSettings, progress: Progress | None = None, command: str = ""
+) -> Iterator[tuple[Path, schema.Record]]:
+    """Every audit of the settings, each (folder, record) as it is done."""
+    chains = [parse_chain(text) for text in settings.chains]
+    suite(settings.attacks, settings.effort, settings.observations)  # refuse an unknown name before any work
+    scene = load_scene(settings)
+    run = Run(settings.seed, progress=progress or Silent())
+    numbers = Settings(
+        settings.samples, settings.observations, settings.seed, settings.effort, settings.released, settings.query_budget
+    )
+    secrets = cast(scene.dataset.held_out, scene.public, numbers, run.device).secrets
+    exported = export(scene.victim.model, scene.public.images[:2])
+    halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
+    claim(settings.folder, settings)
+    bench = Bench(run, secrets, settings.query_budget)
+    for at in settings.at:
+        for chain in chains:
+            folder = settings.folder / slug(f"{at}-{chain}") if settings.is_sweep else settings.folder
+            target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
+            record = audit(
+                target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
+                samples=settings.samples, observations=settings.observations, seed=settings.seed,
+                effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
+                out=folder, run=run, bench=bench, data=scene.data, command=command,
+            )  # fmt: skip
+            yield folder, record

@@ -1,0 +1,38 @@
+"""What is audited: a cut model, its defence and its task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from splitward.audit.world import weights_hash
+from splitward.core.defence import Chain, Channel
+from splitward.core.knowledge import Task
+from splitward.core.task import Classification
+from splitward.split.halves import Halves
+
+
+@dataclass(frozen=True)
+class Target:
+    """The halves, the defence on the device, and the task of the cloud half.
+
+    ``defence``: a chain, or one channel of ``sw.defence("dropout:0.6")``. ``model`` and ``source`` are texts for the
+    record. The weights' hash is computed; weights that are not finite raise ModelError.
+    """
+
+    halves: Halves
+    defence: Chain | Channel = field(default_factory=Chain)
+    task: Task = field(default_factory=Classification)
+    model: str = "model"
+    source: str = ""
+    weights_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.defence, Chain):
+            object.__setattr__(self, "defence", Chain((self.defence,)))
+        object.__setattr__(self, "weights_sha256", weights_hash(self.halves.edge, self.halves.cloud))
+
+    @property
+    def chain(self) -> Chain:
+        """The defence as a chain."""
+        assert isinstance(self.defence, Chain)
+        return self.defence

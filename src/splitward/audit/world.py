@@ -1,0 +1,104 @@
+"""The system under attack, and the draws that its device makes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from splitward.core.defence import Chain
+from splitward.core.edge import Edge, release
+from splitward.core.errors import ModelError
+from splitward.core.knowledge import Activations, Samples, Task
+from splitward.core.spec import TensorSpec
+
+BATCH = 256
+"""Images that pass through the device at once; it changes no number that is drawn per image."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Halves, defence, task, and everybody's data but the secrets.
+
+    A naive attacker lives in ``undefended()``: its oracle, its traffic and its beliefs are an undefended twin's.
+    """
+
+    edge: Edge
+    cloud: nn.Module
+    chain: Chain
+    task: Task
+    input: TensorSpec
+    activation: tuple[TensorSpec, ...]
+    public: Samples
+    others: Samples | None  # images of other users, whose activations the cloud has served
+    observations: int
+    fingerprint: str  # of weights, cut, task, public and other data
+
+    def undefended(self) -> World:
+        """The same system without its defence."""
+        return replace(self, chain=Chain())
+
+    @property
+    def key(self) -> str:
+        """What distinguishes this world from any other: its parts, its defence and k."""
+        return f"{self.fingerprint}/{self.chain}/k={self.observations}"
+
+
+@torch.no_grad()
+def observe(world: World, images: Tensor, generator: Generator) -> Activations:
+    """What crosses the wire for ``images`` (N, C, H, W): tensors (N, k, *shape), k fresh draws of each."""
+    parts = [
+        [release(world.edge, world.chain, batch, generator) for _ in range(world.observations)]
+        for batch in images.split(BATCH)
+    ]
+    count = len(world.activation)
+    return tuple(torch.cat([torch.stack([draw[i] for draw in draws], 1) for draws in parts]) for i in range(count))
+
+
+@torch.no_grad()
+def outputs(world: World, images: Tensor, generator: Generator) -> list[Any]:
+    """The cloud's outputs for one fresh draw of ``images``, batch by batch."""
+    result = []
+    for batch in images.split(BATCH):
+        sent = release(world.edge, world.chain, batch, generator)
+        result.append(world.cloud(sent[0] if len(sent) == 1 else sent))
+    return result
+
+
+@torch.no_grad()
+def accuracy(world: World, samples: Samples, generator: Generator) -> float:
+    """Share of right answers in [0, 1], one fresh draw of the defence for each sample."""
+    right = 0.0
+    for index in torch.arange(len(samples), device=samples.images.device).split(BATCH):
+        batch = samples[index]
+        right += float(world.task.correct(outputs(world, batch.images, generator)[0], batch).sum())
+    return right / len(samples)
+
+
+def weights_hash(*modules: nn.Module) -> str:
+    """SHA-256 over the tensors of some modules, whatever their names and order; raises ModelError if one is not finite.
+
+    The two halves of a model have the same hash at every cut.
+    """
+    seen = set()
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise ModelError(f"the weights {name!r} hold NaN or infinity: train the model again or repair the file.")
+            data = tensor.detach().cpu().contiguous()
+            head = f"{tuple(data.shape)}{data.dtype}".encode()
+            seen.add(hashlib.sha256(head + data.flatten().view(torch.uint8).numpy().tobytes()).hexdigest())
+    return hashlib.sha256("".join(sorted(seen)).encode()).hexdigest()
+
+
+def samples_hash(samples: Samples | None) -> str:
+    """SHA-256 over images and labels."""
+    digest = hashlib.sha256()
+    if samples is not None:
+        digest.update(samples.images.cpu().contiguous().numpy().tobytes())
+        if samples.labels is not None:
+            digest.update(samples.labels.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""Progress on standard error, and only to a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Bars:
+    """The progress of nested pieces of work as bars; silent where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[note]}"),
+            console=console, transient=True, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._open: list[TaskID] = []
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def start(self, description: str, total: int | None) -> None:
+        """A new piece of work, inside the one that is under way."""
+        indent = "  " * len(self._open)
+        self._open.append(self._progress.add_task(f"{indent}{description}", total=total, note=""))
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """``steps`` more of the innermost piece of work are done."""
+        if self._open:
+            self._progress.update(self._open[-1], advance=steps, note=note)
+
+    def finish(self) -> None:
+        """The innermost piece of work is done."""
+        if self._open:
+            self._progress.remove_task(self._open.pop())

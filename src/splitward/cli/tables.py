@@ -1,0 +1,73 @@
+"""Records as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from splitward.record.schema import Estimate, Record
+    from splitward.record.verdict import GateResult
+
+MARK = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "note": "[blue]·[/]", "ok": "[green]✓[/]"}
+
+
+def interval(estimate: Estimate | None, digits: int = 2) -> str:
+    """``0.88 [0.86, 0.90]``."""
+    if estimate is None:
+        return "–"
+    return f"{estimate.mean:.{digits}f} [dim]\\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}][/]"
+
+
+def trials_table(record: Record) -> Table:
+    """Floors and trials of one record, floors first."""
+    target = record.target
+    table = Table(title=f"{target.model.name} at {target.cut.name}, defence {target.defence}", title_justify="left")
+    for heading in ("", "knows", "SSIM [95 %]", "PSNR dB", "told apart", "believable"):
+        table.add_column(heading, no_wrap=True)
+    for floor in record.floors:
+        named = floor.name + (f" ({floor.released})" if floor.kind == "allowed" else "")
+        told = floor.metrics.get("identification")
+        table.add_row(
+            f"[dim]floor {named}[/]", "[dim]no activation[/]", interval(floor.metrics.get("ssim")),
+            interval(floor.metrics.get("psnr"), 1), f"{told.mean:.0%}" if told else "–", "",
+        )  # fmt: skip
+    table.add_section()
+    for trial in record.trials:
+        believes = "the defence" if trial.adaptive else "nothing of it" if target.defence != "none" else "–"
+        named = f"{trial.attack} [dim]{trial.threat_model}[/]"
+        if trial.status != "ok":
+            table.add_row(named, believes, f"[red]{trial.status}[/]", "", "", "")
+            continue
+        told = trial.metrics.get("identification")
+        table.add_row(
+            named, believes, interval(trial.metrics.get("ssim")), interval(trial.metrics.get("psnr"), 1),
+            f"{told.mean:.0%}" if told else "–", "yes" if trial.believable else "[yellow]no[/]",
+        )  # fmt: skip
+    return table
+
+
+def print_records(
+    done: Sequence[tuple[Path, Record]], gates: Sequence[Sequence[GateResult]], report: Path | None
+) -> None:
+    """Every record's table, verdict and checks; then the gates and where the report lies."""
+    console = Console()
+    for (_, record), results in zip(done, gates, strict=True):
+        console.print(trials_table(record))
+        if record.target.accuracy is not None:
+            a = record.target.accuracy
+            console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")
+        for check in record.checks:
+            if check.level in ("warning", "failure"):
+                console.print(f"  {MARK[check.level]} {check.message}", highlight=False)
+        said = record.verdict.sentence if record.verdict else f"No verdict: {record.no_verdict}"
+        console.print(f"  [bold]{said}[/]", highlight=False)
+        for result in results:
+            console.print(f"  gate {result.name}: {'kept' if result.kept else '[red]broken[/]'}", highlight=False)
+        console.print()
+    if report is not None:
+        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
