@@ -158,6 +158,7 @@ class Trial(Part):
     control: Control | None = None
     believable: bool = False
     key: str = ""  # content address: the same key, the same numbers
+    repetition: int = 0  # the same attack again, with another attack seed
     tensor: str | None = None  # key of the reconstructions in tensors.safetensors
 
 
@@ -178,7 +179,10 @@ class Bound(Part):
 
 
 class Verdict(Part):
-    """The strongest believable attack against the stronger floor."""
+    """The strongest attack against the stronger floor; how it is chosen: ``record.verdict``.
+
+    ``upper`` and ``worst_decile`` are the largest of *all* attacks that gave an answer, and name theirs.
+    """
 
     attack: str
     threat_model: ThreatModel
@@ -192,11 +196,36 @@ class Verdict(Part):
     upper: Finite | None  # upper 95 % limit of the mean excess, paired bootstrap
     worst_decile: Finite | None  # upper 95 % limit of the mean excess of the worst decile
     recovered_share: Finite  # of samples above the paper's "recognisable": SSIM > 0.3 or PSNR > 10 dB
-    believable: bool
+    believable: bool  # of the attack named above; a number from an unbelievable one is a lower limit of the leakage
     effort: str
     suite: str
     bound_to: Bound
     sentence: str
+    finding: Literal["recovered", "partial", "none-found"] = "none-found"
+    leakage_low: Finite | None = None  # bootstrap 95 % interval of ``leakage``
+    leakage_high: Finite | None = None
+    recovered_strictly_share: Finite | None = None  # SSIM > 0.3 and PSNR > 10 dB and closer than the floor in both
+    floor_recovered_share: Finite | None = None  # what ``recovered_share`` is for the floor's guesses
+    upper_attack: str = ""
+    worst_decile_attack: str = ""
+    naive_only: tuple[ThreatModel, ...] = ()  # on a defended target: no believable attack of these knows the defence
+
+
+class Scale(Part):
+    """How to read a metric: its unit, and whether a higher value means that the guess is closer to the truth."""
+
+    unit: str = ""
+    higher_is_closer: bool = True
+
+
+SCALES = {
+    "psnr": Scale(unit="dB"),
+    "ssim": Scale(),
+    "ssim-paper": Scale(),
+    "identification": Scale(),
+    "mse": Scale(higher_is_closer=False),
+}
+"""Our own metrics; a record carries the scales of any others in ``scales``."""
 
 
 class Record(Part):
@@ -219,3 +248,8 @@ class Record(Part):
     checks: tuple[Check, ...] = ()
     verdict: Verdict | None = None
     no_verdict: str = ""  # why there is none
+    scales: dict[str, Scale] = {}  # of metrics that are not ours
+
+    def scale(self, metric: str) -> Scale:
+        """How to read ``metric``; one that nobody described counts as "higher is closer", without a unit."""
+        return self.scales.get(metric) or SCALES.get(metric) or Scale()
