@@ -76,6 +76,9 @@ class Plant(nn.Module):
         turned = rows.transpose(1, 2) if self.map else rows
         return turned.reshape(len(rows), *self.spec.shape)
 
+    def _seats(self, size: int) -> Tensor:  # one pixel of a nearest-neighbour enlargement for each pixel of the copy
+        return torch.tensor([math.ceil(j * size / self.side) for j in range(self.side)])
+
     def hide(self, activation: Tensor, copy: Tensor) -> Tensor:
         """The activation of the same shape with the copy in it."""
         rows = self._rows(activation)
@@ -93,7 +96,7 @@ class Plant(nn.Module):
         count = self.colours * self.side**2
         if self.map:
             maps = hidden.transpose(1, 2).reshape(len(rows), self.used, *self.spec.shape[1:])
-            copy = F.adaptive_avg_pool2d(maps, self.side)
+            copy = maps[:, :, self._seats(maps.shape[2])][:, :, :, self._seats(maps.shape[3])]
         else:
             flat = F.pad(hidden.flatten(1), (0, count - self.positions * self.used))
             copy = flat.reshape(len(rows), self.colours, self.side, self.side)

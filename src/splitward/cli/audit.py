@@ -62,7 +62,7 @@ def run_and_show(settings: AuditSettings, as_json: bool, command: str) -> int:
     from splitward.cli.progress import Bars
     from splitward.cli.tables import print_records
     from splitward.record.store import redact
-    from splitward.record.verdict import gate
+    from splitward.record.gates import gate
     from splitward.report import render
 
     with Bars() as progress:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from splitward.record.schema import Estimate, Record
-    from splitward.record.verdict import GateResult
+    from splitward.record.gates import GateResult
 
 MARK = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "note": "[blue]·[/]", "ok": "[green]✓[/]"}
 

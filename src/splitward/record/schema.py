@@ -5,9 +5,10 @@ A contract (``docs/record.md``): fields are added, never renamed; ``schema_versi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 SCHEMA_VERSION = 1
 
@@ -249,6 +250,23 @@ class Record(Part):
     verdict: Verdict | None = None
     no_verdict: str = ""  # why there is none
     scales: dict[str, Scale] = {}  # of metrics that are not ours
+
+    _tensors: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    def attach(self, tensors: dict[str, Any]) -> None:
+        """Keep the secrets and the reconstructions (numpy arrays by key) with the record, for ``save``."""
+        self._tensors = tensors
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """Secrets and reconstructions by key, as far as they were attached or loaded; empty in a redacted record."""
+        return self._tensors
+
+    def save(self, folder: Path | str) -> None:
+        """Write ``record.json`` and ``tensors.safetensors`` into ``folder``, which is made where it is missing."""
+        from splitward.record.store import save
+
+        save(self, Path(folder), self._tensors)
 
     def scale(self, metric: str) -> Scale:
         """How to read ``metric``; one that nobody described counts as "higher is closer", without a unit."""
