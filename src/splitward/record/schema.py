@@ -5,9 +5,11 @@ A contract (``docs/record.md``): fields are added, never renamed; ``schema_versi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 SCHEMA_VERSION = 1
@@ -229,8 +231,12 @@ SCALES = {
 """Our own metrics; a record carries the scales of any others in ``scales``."""
 
 
-class Record(Part):
-    """``record.json``."""
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+"""Secrets, labels and reconstructions by the key that a floor or a trial names: (N, C, H, W) float32, labels int64."""
+
+
+class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not hashable anyway
+    """``record.json``. Pixels are kept beside it, never in it: ``tensors``."""
 
     schema_version: int = SCHEMA_VERSION
     status: Literal["running", "complete"] = "running"
@@ -251,23 +257,37 @@ class Record(Part):
     no_verdict: str = ""  # why there is none
     scales: dict[str, Scale] = {}  # of metrics that are not ours
 
-    _tensors: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    def attach(self, tensors: dict[str, Any]) -> None:
-        """Keep the secrets and the reconstructions (numpy arrays by key) with the record, for ``save``."""
-        self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, Any]:
-        """Secrets and reconstructions by key, as far as they were attached or loaded; empty in a redacted record."""
-        return self._tensors
-
-    def save(self, folder: Path | str) -> None:
-        """Write ``record.json`` and ``tensors.safetensors`` into ``folder``, which is made where it is missing."""
-        from splitward.record.store import save
-
-        save(self, Path(folder), self._tensors)
+    _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 
     def scale(self, metric: str) -> Scale:
         """How to read ``metric``; one that nobody described counts as "higher is closer", without a unit."""
         return self.scales.get(metric) or SCALES.get(metric) or Scale()
+
+    @property
+    def scored(self) -> tuple[Floor | Trial, ...]:
+        """Everything that may hold scores and images: the floors, then the trials."""
+        return (*self.floors, *self.trials)
+
+    @property
+    def tensors(self) -> Tensors:
+        """Secrets and reconstructions; read from the run folder at first use where the record was loaded from one.
+
+        Empty in a redacted record. Raises RecordError where the folder's images are missing or damaged.
+        """
+        if callable(self._tensors):
+            self._tensors = self._tensors()
+        return self._tensors
+
+    def attach(self, tensors: Tensors | Callable[[], Tensors]) -> None:
+        """Set ``tensors``, or how they are to be read."""
+        self._tensors = tensors
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``record.json`` and ``tensors.safetensors`` to ``folder``; see ``record.store.save``."""
+        from splitward.record.store import save
+
+        return save(self, folder)
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers; pixels are not compared."""
+        return isinstance(other, Record) and self.__dict__ == other.__dict__

@@ -78,7 +78,7 @@ def metric_of(record: Record) -> str | None:
 
     Floors and answers must all have it.
     """
-    scored = [s for s in (*(f.per_sample for f in record.floors), *(t.per_sample for t in record.trials)) if s]
+    scored = [part.per_sample for part in record.scored if part.per_sample]
     return next((m for m in ("ssim", "mse") if scored and all(m in s for s in scored)), None)
 
 
