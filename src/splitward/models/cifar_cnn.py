@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -43,6 +43,10 @@ class CifarCNN(nn.Module):
         self.fc1 = nn.Linear(2048, 512)
         self.fc1act = nn.Sigmoid()
         self.fc2 = nn.Linear(512, classes)
+        for layer in self.children():
+            if isinstance(layer, nn.Conv2d):  # without batch normalisation, the default scale loses the signal
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(cast("Tensor", layer.bias))
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalised images to logits (N, classes)."""
