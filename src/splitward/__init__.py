@@ -15,6 +15,8 @@ Importing this package loads no torch; the first use of what needs it does.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from splitward._version import __version__
@@ -62,6 +64,17 @@ _HOMES = {
     "split": ("splitward.split.halves", "split"),
 }
 """Public name -> where it lives; looked up on first use."""
+
+
+class _Package(ModuleType):
+    """Keeps public names that are subpackages too: importing ``splitward.split`` must not hide ``splitward.split()``."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):  # the import system binds subpackages here
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
