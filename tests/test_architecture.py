@@ -9,8 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from record.factory import make_record
 
+from record.factory import make_record
 from splitward.record import store
 
 ROOT = Path(__file__).parent.parent

@@ -67,7 +67,7 @@ _HOMES = {
 
 
 class _Package(ModuleType):
-    """Keeps public names that are subpackages too: importing ``splitward.split`` must not hide ``splitward.split()``."""
+    """Keeps public names that are subpackages too: importing ``splitward.split`` does not hide ``sw.split()``."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):  # the import system binds subpackages here
