@@ -103,7 +103,7 @@ class Bench:
             prepared = self._prepare(entry, believed)
             prepared.run.trace = {}
             start = time.perf_counter()
-            guess = prepared.inverter(self.sent(true))
+            guess: Tensor = prepared.inverter(self.sent(true))
             seconds = prepared.seconds + time.perf_counter() - start
             trace = {**prepared.trace, **prepared.run.trace}
             queries = int(getattr(getattr(prepared.knowledge, "query", None), "used", 0))
@@ -126,7 +126,9 @@ class Bench:
     def _judge(self, kind: Any, guess: Tensor, world: World, reference: Tensor | None) -> Control:
         truth = self.secrets.images
         mean = world.public.images.mean(0, keepdim=True).expand_as(truth)
-        score = {name: float(find("metric", name)()(guess, truth).mean()) for name in ("ssim", "psnr", "identification")}
+        score = {
+            name: float(find("metric", name)()(guess, truth).mean()) for name in ("ssim", "psnr", "identification")
+        }
         floor_ssim = float(find("metric", "ssim")()(mean, truth).mean())
         error, floor = float(((guess - truth) ** 2).mean()), float(((mean - truth) ** 2).mean())
         best = 0.0 if reference is None else float(((reference - truth) ** 2).mean())
@@ -138,7 +140,9 @@ class Bench:
             recovered = identified
             wanted = "the planted copy"
         told = f"{score['identification']:.0%} of the secrets told apart, SSIM {score['ssim']:.2f}"
-        reason = f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {IDENTIFIED:.0%} and {wanted}"
+        reason = (
+            f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {IDENTIFIED:.0%} and {wanted}"
+        )
         return Control(
             kind=kind, recovered=recovered, identification=score["identification"], chance=1 / len(truth),
             ssim=score["ssim"], psnr_db=score["psnr"], gain=(floor - error) / max(floor - best, 1e-12), reason=reason,
@@ -151,15 +155,15 @@ def sound(guess: Any, name: str, secrets: Samples) -> Tensor:
     if not isinstance(guess, Tensor) or tuple(guess.shape) != shape:
         got = tuple(guess.shape) if isinstance(guess, Tensor) else type(guess).__name__
         raise AttackError(f"attack {name!r} returned {got} where pixels of shape {shape} are due.")
-    guess = guess.detach().to(torch.float32)
-    if not bool(torch.isfinite(guess).all()):
+    pixels: Tensor = guess.detach().to(torch.float32)
+    if not bool(torch.isfinite(pixels).all()):
         raise AttackError(f"attack {name!r} returned pixels that are not finite; its optimisation diverged.")
-    if float(guess.min()) < -1e-4 or float(guess.max()) > 1 + 1e-4:
+    if float(pixels.min()) < -1e-4 or float(pixels.max()) > 1 + 1e-4:
         raise AttackError(
-            f"attack {name!r} returned pixels from {float(guess.min()):.3g} to {float(guess.max()):.3g}; "
+            f"attack {name!r} returned pixels from {float(pixels.min()):.3g} to {float(pixels.max()):.3g}; "
             "clip them to [0, 1]."
         )
-    return guess.clamp(0, 1)
+    return pixels.clamp(0, 1)
 
 
 @torch.no_grad()
@@ -167,11 +171,12 @@ def reference_guess(world: World, shrink: Any, secrets: Samples, ridge: float = 
     """What the hidden copy gives away by itself: ridge regression from copy to image, fitted on public images."""
 
     def rows(images: Tensor) -> Tensor:
-        copies = shrink(images).flatten(1)
+        copies: Tensor = shrink(images).flatten(1)
         return torch.cat([copies, torch.ones_like(copies[:, :1])], 1).double()
 
     public = world.public.images[:4096]
     design, target = rows(public), public.flatten(1).double()
     gram = design.T @ design + ridge * torch.eye(design.shape[1], dtype=torch.float64, device=design.device)
     weights = torch.linalg.solve(gram, design.T @ target)
-    return (rows(secrets.images) @ weights).float().clamp(0, 1).view_as(secrets.images)
+    pixels: Tensor = (rows(secrets.images) @ weights).float().clamp(0, 1)
+    return pixels.view_as(secrets.images)

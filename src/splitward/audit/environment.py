@@ -21,11 +21,17 @@ def commit() -> str | None:
     here = Path(__file__).resolve().parent
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *args], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(here), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         tracked = git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
-        return git("rev-parse", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "") if tracked else None
+        return (
+            git("rev-parse", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+            if tracked
+            else None
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

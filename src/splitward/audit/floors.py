@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from splitward.audit.bench import sound
-from splitward.audit.suite import EFFORTS
+from splitward.audit.suite import EFFORTS, parameters_of
 from splitward.audit.world import World, outputs
 from splitward.core.errors import NotApplicable
 from splitward.core.knowledge import Released, Samples
@@ -19,7 +19,7 @@ from splitward.core.run import Run
 from splitward.core.task import answer
 
 DRAWS = 4
-"""Independent defended draws of the answer for each public image: the floor trains on as noisy answers as it will see."""
+"""Defended draws of the answer for each public image: the floor trains on answers as noisy as it will see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def run_floors(world: World, secrets: Samples, released: str, effort: str, run: 
         results.append(
             FloorOutcome(
                 name, "allowed" if allowed else "prior", released if allowed else "none",
-                dataclasses.asdict(floor) if dataclasses.is_dataclass(floor) else {},
+                parameters_of(floor),
                 guess, own.trace, time.perf_counter() - start,
             )
         )  # fmt: skip

@@ -55,7 +55,7 @@ def _child(connection: Connection, threads: int) -> None:
 def run_isolated(
     attack: Any, knowledge: QueryFree, activations: Activations, run: Run, probe: Any = None
 ) -> tuple[Tensor, Any]:
-    """What ``attack`` recovers when it is prepared and run in a fresh process: (pixels, what ``probe()`` returned there).
+    """What ``attack`` recovers in a fresh process: (pixels, what ``probe()`` returned there).
 
     ``probe``: a module-level function that is called in the child after the attack, for tests of what can be seen from
     there. Raises AttackError with the child's reason.

@@ -71,7 +71,9 @@ def as_samples(value: Samples | Tensor, name: str) -> Samples:
     samples = value if isinstance(value, Samples) else Samples(value, None, name)
     images = samples.images
     if images.ndim != 4 or not images.is_floating_point() or not len(images):
-        raise UsageError(f"{name} has shape {tuple(images.shape)} and type {images.dtype}; (N, C, H, W) floats are due.")
+        raise UsageError(
+            f"{name} has shape {tuple(images.shape)} and type {images.dtype}; (N, C, H, W) floats are due."
+        )
     if not bool(torch.isfinite(images).all()) or float(images.min()) < 0 or float(images.max()) > 1:
         raise UsageError(f"{name} holds values outside [0, 1]: give pixels, normalisation belongs to the model.")
     return samples
@@ -131,7 +133,9 @@ def measure(guess: Tensor, truth: Tensor) -> tuple[dict[str, schema.Estimate], d
 class _Audit:
     """The state of one audit while it runs."""
 
-    def __init__(self, target: Target, cast_: Cast, settings: Settings, run: Run, bench: Bench, out: Path | None) -> None:
+    def __init__(
+        self, target: Target, cast_: Cast, settings: Settings, run: Run, bench: Bench, out: Path | None
+    ) -> None:
         self.settings, self.run, self.bench, self.out = settings, run, bench, out
         self.truth = cast_.secrets.images
         self.world = world_of(target, cast_, settings, run.device)
@@ -145,7 +149,7 @@ class _Audit:
         self.tensors[key] = outcome.guess.cpu().numpy()
         metrics, per_sample = measure(outcome.guess, self.truth)
         return schema.Floor(
-            name=outcome.name, kind=outcome.kind, released=outcome.released,  # type: ignore[arg-type]
+            name=outcome.name, kind=outcome.kind, released=outcome.released,
             observations=self.settings.observations, parameters=outcome.parameters, metrics=metrics,
             per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=key,
         )  # fmt: skip
@@ -161,7 +165,7 @@ class _Audit:
                 self.tensors[tensor] = guess
             return trial.model_copy(update={"tensor": tensor if guess is not None else None})
         base = schema.Trial(
-            attack=entry.name, threat_model=entry.kind.label, adaptive=adaptive,  # type: ignore[arg-type]
+            attack=entry.name, threat_model=entry.kind.label, adaptive=adaptive,
             observations=self.settings.observations, parameters=entry.parameters, key=key,
         )  # fmt: skip
         try:

@@ -30,7 +30,16 @@ class Entry:
     @property
     def parameters(self) -> dict[str, Any]:
         """The configuration, as the record keeps it."""
-        return dataclasses.asdict(self.attack) if dataclasses.is_dataclass(self.attack) else {}
+        return parameters_of(self.attack)
+
+
+def parameters_of(plugin: Any) -> dict[str, Any]:
+    """The fields of a configured plugin; empty for one that is no dataclass."""
+    return (
+        {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)}
+        if dataclasses.is_dataclass(plugin)
+        else {}
+    )
 
 
 def configure(name: str, effort: str, observations: int) -> Entry:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from splitward.audit.bench import Bench
-from splitward.audit.loop import Settings, audit, cast
+from splitward.audit.estimate import estimate
+from splitward.audit.loop import Cast, Settings, audit, cast, world_of
 from splitward.audit.settings import AuditSettings, slug
-from splitward.audit.suite import suite
+from splitward.audit.suite import Entry, suite
 from splitward.audit.target import Target
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import UsageError
@@ -49,7 +50,8 @@ def load_scene(settings: AuditSettings) -> Scene:
     if settings.public_samples is not None:
         if settings.public_samples > len(public):
             raise UsageError(
-                f"{settings.public_samples} public samples were asked for and {dataset.name} has {len(public)}; ask for fewer."
+                f"{settings.public_samples} public samples were asked for and {dataset.name} has {len(public)}; "
+                "ask for fewer."
             )
         public = public[slice(0, settings.public_samples)]
     data = schema.Data(
@@ -79,22 +81,41 @@ def claim(folder: Path, settings: AuditSettings) -> None:
     file.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
 
 
+def _announce(
+    entries: list[Entry], targets: list[Target], roles: Cast, numbers: Settings, run: Run, say: Callable[[str], None]
+) -> None:
+    expected = estimate(entries, world_of(targets[-1], roles, numbers, run.device), numbers.samples)
+    times = f", for each of {len(targets)} targets" if len(targets) > 1 else ""
+    for text in (f"{expected}{times}", *expected.warnings):
+        say(text)
+
+
 def run_settings(
-    settings: AuditSettings, progress: Progress | None = None, command: str = ""
+    settings: AuditSettings,
+    progress: Progress | None = None,
+    command: str = "",
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Path, schema.Record]]:
-    """Every audit of the settings, each (folder, record) as it is done."""
+    """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
     chains = [parse_chain(text) for text in settings.chains]
-    suite(settings.attacks, settings.effort, settings.observations)  # refuse an unknown name before any work
+    entries = suite(settings.attacks, settings.effort, settings.observations)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
     numbers = Settings(
-        settings.samples, settings.observations, settings.seed, settings.effort, settings.released, settings.query_budget
+        settings.samples,
+        settings.observations,
+        settings.seed,
+        settings.effort,
+        settings.released,
+        settings.query_budget,
     )
-    secrets = cast(scene.dataset.held_out, scene.public, numbers, run.device).secrets
+    roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
     exported = export(scene.victim.model, scene.public.images[:2])
     halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
     claim(settings.folder, settings)
-    bench = Bench(run, secrets, settings.query_budget)
+    bench = Bench(run, roles.secrets, settings.query_budget)
+    if say is not None and settings.effort != "quick":
+        _announce(entries, [Target(h, c) for h in halves.values() for c in chains], roles, numbers, run, say)
     for at in settings.at:
         for chain in chains:
             folder = settings.folder / slug(f"{at}-{chain}") if settings.is_sweep else settings.folder

@@ -87,7 +87,9 @@ def weights_hash(*modules: nn.Module) -> str:
     for module in modules:
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise ModelError(f"the weights {name!r} hold NaN or infinity: train the model again or repair the file.")
+                raise ModelError(
+                    f"the weights {name!r} hold NaN or infinity: train the model again or repair the file."
+                )
             data = tensor.detach().cpu().contiguous()
             head = f"{tuple(data.shape)}{data.dtype}".encode()
             seen.add(hashlib.sha256(head + data.flatten().view(torch.uint8).numpy().tobytes()).hexdigest())

@@ -17,14 +17,20 @@ Option = typer.Option
 
 
 def audit_command(
-    file: Annotated[Path | None, typer.Argument(metavar="[AUDIT.toml]", help="Settings; options override them.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[AUDIT.toml]", help="Settings; options override them.")
+    ] = None,
     model: Annotated[str | None, Option("--model", help="Zoo name, package.module:factory, or a .pt2 file.")] = None,
     data: Annotated[str | None, Option("--data", help="Data set of the catalogue, or a folder of images.")] = None,
-    at: Annotated[list[str] | None, Option("--at", help="The cut: its last layer on the edge. Several: a sweep.")] = None,
+    at: Annotated[
+        list[str] | None, Option("--at", help="The cut: its last layer on the edge. Several: a sweep.")
+    ] = None,
     defence: Annotated[list[str] | None, Option("--defence", help="kind:level[@input]; several act in order.")] = None,
     attacks: Annotated[str | None, Option("--attacks", help="Names, threat models, or all; with commas.")] = None,
     samples: Annotated[int | None, Option("--samples", help="Secrets to attack. [default: 100]")] = None,
-    observations: Annotated[int | None, Option("--observations", help="Times each secret is seen. [default: 1]")] = None,
+    observations: Annotated[
+        int | None, Option("--observations", help="Times each secret is seen. [default: 1]")
+    ] = None,
     seed: Annotated[int | None, Option("--seed", help="Every random draw follows from it. [default: 0]")] = None,
     effort: Annotated[str | None, Option("--effort", help="quick, standard or thorough. [default: standard]")] = None,
     released: Annotated[
@@ -57,16 +63,19 @@ def audit_command(
 
 def run_and_show(settings: AuditSettings, as_json: bool, command: str) -> int:
     """Run the settings, print the outcome, write the report; returns the exit status."""
-    from splitward.audit.estimate import announce
     from splitward.audit.sweep import run_settings
     from splitward.cli.progress import Bars
     from splitward.cli.tables import print_records
-    from splitward.record.store import redact
     from splitward.record.gates import gate
+    from splitward.record.store import redact
     from splitward.report import render
 
+    def say(text: str) -> None:
+        if not as_json or sys.stderr.isatty():
+            typer.echo(f"splitward: {text}", err=True)
+
     with Bars() as progress:
-        done = list(run_settings(settings, progress, command, announce=announce))
+        done = list(run_settings(settings, progress, command, say))
     if settings.redact:
         done = [(folder, redact(folder)) for folder, _ in done]
     report = render(settings.folder, settings.folder / "report.html")

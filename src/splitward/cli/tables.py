@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from splitward.record.schema import Estimate, Record
     from splitward.record.gates import GateResult
+    from splitward.record.schema import Estimate, Record
 
 MARK = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "note": "[blue]·[/]", "ok": "[green]✓[/]"}
 

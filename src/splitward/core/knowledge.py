@@ -47,7 +47,9 @@ class Samples:
 class Task(Protocol):
     """What the cloud half is for: the loss that a query-free attacker may train a shadow with."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the task, for records."""
 
     def loss(self, output: Any, batch: Samples) -> Tensor:
         """Scalar loss of the cloud half's ``output`` on ``batch``; raises NotApplicable without what it needs."""
