@@ -21,7 +21,7 @@ FEW_SECRETS, FEW_PUBLIC = 30, 500
 
 @dataclass(frozen=True)
 class Estimate:
-    """Modelled time and memory of an audit; ``high_s`` is with a planted control for every attack, ``low_s`` with none."""
+    """Modelled time and memory of an audit; ``high_s`` with planted controls, ``low_s`` without."""
 
     low_s: float
     high_s: float

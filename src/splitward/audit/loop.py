@@ -173,10 +173,15 @@ class _Audit:
             trial = self._scored(base, entry, outcome).model_copy(update={"tensor": tensor})
             guess = outcome.guess.cpu().numpy()
             self.tensors[tensor] = guess
-        except NotApplicable as reason:
-            return base.model_copy(update={"status": "skipped", "reason": str(reason)})
-        except AttackError as reason:
-            return base.model_copy(update={"status": "failed", "reason": str(reason)})
+        except NotApplicable as error:
+            return base.model_copy(update={"status": "skipped", "reason": str(error)})
+        except AttackError as error:
+            return base.model_copy(update={"status": "failed", "reason": str(error)})
+        except (MemoryError, SplitwardError):
+            raise
+        except Exception as error:  # an attack of somebody else's must not take finished trials with it
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return base.model_copy(update={"status": "failed", "reason": reason})
         if self.out is not None:
             store.append_trial(self.out, key, trial, guess)
         return trial

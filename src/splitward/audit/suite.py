@@ -35,11 +35,9 @@ class Entry:
 
 def parameters_of(plugin: Any) -> dict[str, Any]:
     """The fields of a configured plugin; empty for one that is no dataclass."""
-    return (
-        {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)}
-        if dataclasses.is_dataclass(plugin)
-        else {}
-    )
+    if not dataclasses.is_dataclass(plugin):
+        return {}
+    return {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)}
 
 
 def configure(name: str, effort: str, observations: int) -> Entry:

@@ -12,13 +12,13 @@ from splitward.core.errors import RegistryError
 from splitward.core.knowledge import THREAT_MODELS, Activations, QueryFree, Released
 from splitward.core.run import Run
 
-K = TypeVar("K", bound=QueryFree, contravariant=True)
+K_contra = TypeVar("K_contra", bound=QueryFree, contravariant=True)
 
 Inverter = Callable[[Activations], Tensor]
 """From what crossed the wire, each (N, k, *shape), to pixels (N, C, H, W) in [0, 1]."""
 
 
-class Attack(Protocol[K]):
+class Attack(Protocol[K_contra]):
     """Turns knowledge into an inverter.
 
     Plugins are frozen dataclasses: the fields are the configuration, the table row and the help text. The annotation
@@ -31,7 +31,7 @@ class Attack(Protocol[K]):
 
     name: ClassVar[str]
 
-    def prepare(self, knowledge: K, run: Run) -> Inverter:
+    def prepare(self, knowledge: K_contra, run: Run) -> Inverter:
         """All the work that needs no secret: training, identification. Randomness comes from ``run`` alone."""
 
 

@@ -16,7 +16,7 @@ RELEASES = ("none", "label", "probabilities", "logits")
 
 
 def logits(output: Any) -> Tensor:
-    """The logits (N, classes) in a model's output: the tensor itself, ``.logits``, ``["logits"]`` or the first tensor."""
+    """The logits (N, classes) in an output: the tensor itself, ``.logits``, ``["logits"]`` or the first tensor."""
     if hasattr(output, "logits"):
         output = output.logits
     elif isinstance(output, dict):
