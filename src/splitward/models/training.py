@@ -39,7 +39,7 @@ class Recipe:
 
 RECIPES = {
     ("lenet5", "mnist"): Recipe(epochs=30),
-    ("lenet5", "digits"): Recipe(epochs=300, batch=64),
+    ("lenet5", "digits"): Recipe(epochs=60, batch=32),
     ("cifar-cnn", "cifar10"): Recipe(
         epochs=18, label_smoothing=0.05, flip=True, rotate=0.0, scale=0.0, translate=0.125, cutout=8
     ),
