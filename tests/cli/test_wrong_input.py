@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
 from splitward.cli.main import main
 
@@ -23,51 +22,6 @@ class Bomb:
 
     def __reduce__(self):
         return (Path.write_text, (Path("bomb-went-off"), "boom"))
-
-
-class NotExportable(nn.Module):
-    input = (1, 28, 28)
-
-    def forward(self, x):
-        return x.flatten(1)[:, : int(x.sum().item()) % 3 + 1]
-
-
-class TooSmall(nn.Module):
-    input = (1, 8, 8)
-
-    def __init__(self):
-        super().__init__()
-        self.fc1 = nn.Linear(64, 32)
-        self.fc2 = nn.Linear(32, 10)
-
-    def forward(self, x):
-        return self.fc2(self.fc1(x.flatten(1)))
-
-
-class Leaky(nn.Module):
-    input = (1, 28, 28)
-
-    def __init__(self):
-        super().__init__()
-        self.fc1 = nn.Linear(784, 784)
-        self.fc2 = nn.Linear(784, 10)
-
-    def forward(self, x):
-        y = x.flatten(1)
-        return self.fc2(self.fc1(y) + y)
-
-
-class Spoilt(TooSmall):
-    input = (1, 28, 28)
-
-    def __init__(self):
-        nn.Module.__init__(self)
-        self.fc1, self.fc2 = nn.Linear(784, 32), nn.Linear(32, 10)
-        self.fc1.weight.data[0, 0] = float("nan")
-
-
-def broken_factory():
-    raise ValueError("no such luck")
 
 
 @pytest.fixture
@@ -131,7 +85,7 @@ def audit(**changes):
     return words
 
 
-HERE = __name__
+HERE = "cli.victims"  # tests/ is on the path
 CASES = {
     "no such command": ["attack"],
     "no such option": ["audit", "--modle", "lenet5"],
