@@ -20,10 +20,10 @@ from splitward.data.fetch import Remote, matches
 from splitward.data.idx import read_idx
 from splitward.data.pixels import Pixels, Shape
 
-MNIST_VICTIM = 45_000
-"""Of the official training images, how many the victim is trained on."""
-CIFAR_HELD_OUT = 5_000
-"""Of the official test images, how many are held out; among them the first of each class, which the papers attack."""
+MNIST_VICTIM = 0.75
+"""Of the training images, the share that the victim is trained on: the first 45,000 of 60,000."""
+CIFAR_HELD_OUT = 0.5
+"""Of the test images, the share that is held out: the first 5,000 of 10,000, with the papers' targets among them."""
 
 
 class _Idx:
@@ -51,10 +51,12 @@ class _Idx:
         whole = Pixels(images[:, None], labels.astype(np.int64))
         test = Pixels(test_images[:, None], test_labels.astype(np.int64))
         official = {remote.name.rpartition("/")[2]: remote.checksum for remote in self.files}
-        if len(whole) <= MNIST_VICTIM:
-            raise DataError(f"{home} has {len(whole):,} training images; {self.name} has 60,000.")
-        note = "The first 45,000 training images are the victim's, the other 15,000 are public; test images held out."
-        roles = (whole[:MNIST_VICTIM], whole[MNIST_VICTIM:], test)
+        own = int(MNIST_VICTIM * len(whole))
+        note = (
+            f"The first {own:,} training images are the victim's, the other {len(whole) - own:,} are public; the test "
+            "images are held out."
+        )
+        roles = (whole[:own], whole[own:], test)
         return assemble(self.name, roles, self.classes, note=note, warnings=differing(paths, official))
 
 
@@ -160,11 +162,12 @@ class Cifar10:
         # no checksum of single binary files is published: those were unpacked from a verified archive
         warnings = differing([p for p in paths if not p.suffix], self.batches)
         test = Pixels(*parts[-1])
-        if len(test) <= CIFAR_HELD_OUT:
-            raise DataError(f"{home} has {len(test):,} test images; {self.name} has 10,000.")
-        note = "The training images are the victim's; of the test images the first 5,000 are held out, the rest public."
-        roles = (whole, test[CIFAR_HELD_OUT:], test[:CIFAR_HELD_OUT])
-        return assemble(self.name, roles, self.classes, note=note, warnings=warnings)
+        kept = int(CIFAR_HELD_OUT * len(test))
+        note = (
+            f"The {len(whole):,} training images are the victim's; of the test images the first {kept:,} are held out, "
+            f"the other {len(test) - kept:,} are public."
+        )
+        return assemble(self.name, (whole, test[kept:], test[:kept]), self.classes, note=note, warnings=warnings)
 
 
 def refuse_other_shape(name: str, own: Shape, wanted: Shape | None) -> None:

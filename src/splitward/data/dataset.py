@@ -118,7 +118,7 @@ def _samples(pixels: Pixels, name: str, classes: int) -> Samples:
     labels = pixels.labels
     if labels is not None and (labels.min() < 0 or labels.max() >= classes):
         raise DataError(f"{name} has labels from {labels.min()} to {labels.max()}, but there are {classes} classes.")
-    images = torch.from_numpy(np.ascontiguousarray(pixels.images)).float().div_(255)
+    images = torch.from_numpy(pixels.images.astype(np.float32)).div_(255)
     return Samples(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), name)
 
 
