@@ -73,6 +73,19 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, sta
     raise DataError(f"{remote.name} could not be fetched ({'; '.join(reasons)}); try again, or copy it to {target}.")
 
 
+def fetch_all(
+    remotes: Iterable[Remote], folder: Path, *, progress: Progress | None = None, stall: float = STALL_SECONDS
+) -> None:
+    """Fetch every file of a data set; archives are unpacked and removed. What is there already is left alone."""
+    for remote in remotes:
+        if remote.members and all((folder / member).is_file() for member in remote.members):
+            continue
+        path = fetch(remote, folder, progress=progress, stall=stall)
+        if remote.members:
+            unpack(path, remote.members, folder)
+            path.unlink()
+
+
 def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress, stall: float) -> str | None:
     """Complete ``part`` from one mirror; None when its checksum is right, else the reason why not."""
     reason = "it sent nothing"

@@ -90,6 +90,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def refuse_unwritable(out: Path) -> None:
+    """Raise ModelError where ``out`` cannot become a file: said before a long training, not after it."""
+    if out.is_dir():
+        raise ModelError(f"{out} is a folder; name a file, such as {out / 'weights.safetensors'}.")
+    home = next(folder for folder in (out.absolute().parent, *out.absolute().parents) if folder.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        raise ModelError(f"nothing can be written to {home}; name another weights file with --out.")
+
+
 def write_weights(network: nn.Module, out: Path, provenance: Mapping[str, Any]) -> None:
     """The state dictionary of ``network`` as float32 safetensors with its provenance; all of it or nothing."""
     state: dict[str, Tensor] = {

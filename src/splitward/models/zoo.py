@@ -220,10 +220,19 @@ def parse_shape(text: str) -> tuple[int, int, int]:
 
 def declared_input(module: nn.Module) -> tuple[int, int, int] | None:
     """The model's own attribute ``input``, where it is three positive whole numbers."""
-    found = getattr(module.model if isinstance(module, Normalised) else module, "input", None)
+    return _declared(module.model if isinstance(module, Normalised) else module)
+
+
+def _declared(model: object) -> tuple[int, int, int] | None:
+    found = getattr(model, "input", None)
     if isinstance(found, tuple | list) and len(found) == 3 and all(isinstance(v, int) and v > 0 for v in found):
         return (found[0], found[1], found[2])
     return None
+
+
+def model_shape(spec: str) -> tuple[int, int, int] | None:
+    """The input that a model of the zoo or ``package.module:factory`` declares, without making a zoo network."""
+    return declared_input(build(spec, None, Run(), f"zoo/{spec}")) if ":" in spec else _declared(find_model(spec))
 
 
 def dataset_shape(data: str | None) -> tuple[int, int, int] | None:

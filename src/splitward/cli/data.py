@@ -1,0 +1,119 @@
+"""``splitward data``: the catalogue, downloads, and whether what lies in a folder is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from splitward.data.dataset import Dataset
+
+data_app = typer.Typer(help="List, fetch and check data sets.", no_args_is_help=True)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data sets lie. [env: SPLITWARD_DATA]")]
+
+
+@data_app.command("list")
+def list_command(
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """List the catalogue: what comes with the packages, what is there, what can be fetched."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from splitward.core.registry import discover, summary
+    from splitward.data.places import data_directory
+
+    folder = data_directory(data_dir)
+    rows = [
+        {
+            "name": name,
+            "image": "x".join(map(str, source.shape)) if source.shape else "as the model",
+            "where": _where(source, folder),
+            "summary": summary(source),
+        }
+        for name, source in discover("dataset").items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "image", "where", "what it is"):
+        table.add_column(heading, no_wrap=heading != "what it is")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+    typer.echo(f"\nData directory: {folder}. Any folder of images is a data set too: --data FOLDER.")
+
+
+@data_app.command("fetch")
+def fetch_command(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets of the catalogue.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Download data sets into the data directory: resumed where it stopped, verified, never half a file."""
+    from splitward.cli.progress import Bars
+    from splitward.core.registry import find
+    from splitward.data.fetch import fetch_all
+    from splitward.data.places import data_directory
+
+    folder = data_directory(data_dir)
+    sources = [(name, find("dataset", name)) for name in names]
+    with Bars() as progress:
+        for name, source in sources:
+            files = getattr(source, "files", ())
+            if not files:
+                typer.echo(f"{name}: comes with the installed packages, nothing to fetch")
+                continue
+            fetch_all(files, folder, progress=progress)
+            typer.echo(f"{name}: complete and verified, in {folder}")
+
+
+@data_app.command("check")
+def check_command(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="A data directory or a folder of images.")
+    ] = None,
+) -> None:
+    """Read everything in DIR (default: the data directory) as an audit would, and say what is there."""
+    from splitward.core.errors import DataError
+    from splitward.core.registry import discover
+    from splitward.data.dataset import load
+    from splitward.data.places import data_directory
+
+    root = data_directory(folder)
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; name a data directory or a folder of images.")
+    present = [name for name, source in discover("dataset").items() if _present(source, root)]
+    if not present:
+        _say(str(root), load(str(root.resolve())))
+    for name in present:
+        _say(name, load(name, data_dir=root))
+
+
+def _say(name: str, data: Dataset) -> None:
+    """One data set in a few lines."""
+    roles = (data.train, data.public, data.held_out)
+    counts = ", ".join(f"{len(p):,} {role}" for p, role in zip(roles, ("train", "public", "held out"), strict=True))
+    classes = f"{len(data.classes)} classes" if data.classes else "no classes"
+    typer.echo(f"{name}: {counts}; {classes}; images {'x'.join(map(str, data.train.spec.shape))}. {data.note}")
+    for warning in data.warnings:
+        typer.echo(f"  warning: {warning}")
+
+
+def _present(source: object, folder: Path) -> bool:
+    """Whether a data directory holds something of a catalogued set."""
+    names = [*getattr(source, "folders", ()), *(remote.name for remote in getattr(source, "files", ()))]
+    return any((folder / name).exists() for name in names)
+
+
+def _where(source: object, folder: Path) -> str:
+    """Where a set is, in a few words."""
+    if not getattr(source, "files", ()):
+        return "embedded"
+    return "in the data directory" if _present(source, folder) else "to be fetched"
