@@ -1,20 +1,20 @@
 """Errors. Each message is one sentence that says what was wrong, with what, and what would be right.
 
-```
-SplitwardError               anything that the user can put right; the command line exits with status 2
-├── UsageError               an option or an argument that makes no sense
-├── RegistryError            a name that no plugin carries
-├── CutError                 a model that cannot be exported, an unknown cut, a cut that leaks the input
-├── ModelError               an unknown model, weights that do not fit or are not finite, a refused file
-├── DataError                a missing, truncated or hostile file, an empty folder, an unknown data set
-│   └── OverlapError         training, public and secret samples share an image
-├── DefenceError             a level out of range, an unknown position
-├── MetricError              images too small or of different shapes
-├── RecordError              a run folder that is not one, or of a schema that we cannot read
-└── AttackError              an attack that cannot run as configured
-    ├── NotApplicable        the attack has nothing to say here (the trial is *skipped*, with this reason)
-    └── BudgetExceeded       the query budget of the oracle is used up
-```
+::
+
+    SplitwardError               anything that the user can put right; the command line exits with status 2
+    ├── UsageError               an option or an argument that makes no sense
+    ├── RegistryError            a name that no plugin carries
+    ├── CutError                 a model that cannot be exported, an unknown cut, a cut that leaks the input
+    ├── ModelError               an unknown model, weights that do not fit or are not finite, a refused file
+    ├── DataError                a missing, truncated or hostile file, an empty folder, an unknown data set
+    │   └── OverlapError         training, public and secret samples share an image
+    ├── DefenceError             a level out of range, an unknown position
+    ├── MetricError              images too small or of different shapes
+    ├── RecordError              a run folder that is not one, or of a schema that we cannot read
+    └── AttackError              an attack that cannot run as configured
+        ├── NotApplicable        the attack has nothing to say here (the trial is *skipped*, with this reason)
+        └── BudgetExceeded       the query budget of the oracle is used up
 """
 
 
