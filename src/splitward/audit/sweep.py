@@ -45,7 +45,7 @@ def load_scene(settings: AuditSettings) -> Scene:
     )  # fmt: skip
     channels, height, width = victim.input.shape
     dataset = load(settings.data, data_dir=settings.data_dir, input=(channels, height, width))
-    refuse_overlap(train=dataset.train, public=dataset.public, secrets=dataset.held_out)
+    refuse_overlap(public=dataset.public, secrets=dataset.held_out)  # train is apart by the data set's own making
     public = dataset.public
     if settings.public_samples is not None:
         if settings.public_samples > len(public):
@@ -55,7 +55,7 @@ def load_scene(settings: AuditSettings) -> Scene:
             )
         public = public[slice(0, settings.public_samples)]
     data = schema.Data(
-        name=dataset.name, train=len(dataset.train), classes=len(dataset.classes),
+        name=dataset.name, train=dataset.counts[0], classes=len(dataset.classes),
         degrees_of_freedom=dataset.degrees_of_freedom, note=dataset.note,
     )  # fmt: skip
     return Scene(victim, dataset, public, data)

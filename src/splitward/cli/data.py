@@ -98,10 +98,9 @@ def check_command(
 
 def _say(name: str, data: Dataset) -> None:
     """One data set in a few lines."""
-    roles = (data.train, data.public, data.held_out)
-    counts = ", ".join(f"{len(p):,} {role}" for p, role in zip(roles, ("train", "public", "held out"), strict=True))
+    counts = ", ".join(f"{n:,} {role}" for n, role in zip(data.counts, ("train", "public", "held out"), strict=True))
     classes = f"{len(data.classes)} classes" if data.classes else "no classes"
-    typer.echo(f"{name}: {counts}; {classes}; images {'x'.join(map(str, data.train.spec.shape))}. {data.note}")
+    typer.echo(f"{name}: {counts}; {classes}; images {'x'.join(map(str, data.shape))}. {data.note}")
     for warning in data.warnings:
         typer.echo(f"  warning: {warning}")
 

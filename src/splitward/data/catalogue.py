@@ -158,10 +158,10 @@ class Cifar10:
         home = find_folder(self.name, folder, self.folders, list(self.batches), ("", ".bin"))
         paths = [next(p for s in (".bin", "") if (p := home / (stem + s)).is_file()) for stem in self.batches]
         parts = [read_binary_batch(p) if p.suffix == ".bin" else read_python_batch(p) for p in paths]
-        whole = Pixels(np.concatenate([p[0] for p in parts[:-1]]), np.concatenate([p[1] for p in parts[:-1]]))
+        test = Pixels(*parts.pop())
+        whole = Pixels(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
         # no checksum of single binary files is published: those were unpacked from a verified archive
         warnings = differing([p for p in paths if not p.suffix], self.batches)
-        test = Pixels(*parts[-1])
         kept = int(CIFAR_HELD_OUT * len(test))
         note = (
             f"The {len(whole):,} training images are the victim's; of the test images the first {kept:,} are held out, "

@@ -29,6 +29,13 @@ def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes) -> npt.NDArray
     return np.ndarray((0,), np.int8)
 
 
+def _frombuffer(content: bytes, dtype: Any, shape: tuple[int, ...], order: str) -> npt.NDArray[np.uint8]:
+    """numpy's own form of protocol 5."""
+    if dtype != np.uint8 or order != "C":
+        raise pickle.UnpicklingError("an array that is not of unsigned bytes")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
 def _encode(text: str, encoding: str) -> bytes:
     """How Python 3 writes bytes in protocol 2."""
     if encoding != "latin1":
@@ -46,6 +53,8 @@ def _dtype(code: Any, align: Any = False, copy: Any = True) -> Any:  # noqa: ARG
 ALLOWED: dict[tuple[str, str], Callable[..., Any] | type] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,

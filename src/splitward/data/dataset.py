@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from splitward.core.errors import DataError, OverlapError
 from splitward.core.knowledge import Samples
@@ -18,24 +21,55 @@ from splitward.core.registry import discover
 from splitward.data.pixels import Pixels, Shape, content_keys
 from splitward.data.places import data_directory
 
+ROLES = ("train", "public", "held out")
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in [0, 1] in three roles that share no image.
+    """Images in three roles that share none; made by ``assemble``.
 
-    ``train``: the victim's training set. ``public``: what an attacker may hold. ``held_out``: where secrets, traffic
-    and task accuracy come from. ``degrees_of_freedom``: how many independent numbers an image holds at most (fewer
-    than its pixels where it was enlarged). ``note``: what a reader of a report should know of the set.
+    ``pixels``: the 8-bit images by role (train, public, held out). ``degrees_of_freedom``: how many independent
+    numbers an image holds at most (fewer than its pixels where it was enlarged). ``note``: what a reader of a report
+    should know of the set.
     """
 
     name: str
-    train: Samples
-    public: Samples
-    held_out: Samples
+    pixels: tuple[Pixels, Pixels, Pixels]
     classes: tuple[str, ...]
     degrees_of_freedom: int
     note: str = ""
     warnings: tuple[str, ...] = ()
+
+    @cached_property  # as floats only when asked for: an audit of CIFAR-10 needs 120 MB of the 740
+    def train(self) -> Samples:
+        """The victim's training set, (N, C, H, W) float32 in [0, 1]."""
+        return self._samples(0)
+
+    @cached_property
+    def public(self) -> Samples:
+        """What an attacker may hold."""
+        return self._samples(1)
+
+    @cached_property
+    def held_out(self) -> Samples:
+        """Where secrets, traffic and task accuracy come from."""
+        return self._samples(2)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many images each role has, without making floats of them."""
+        return len(self.pixels[0]), len(self.pixels[1]), len(self.pixels[2])
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of an image."""
+        _, channels, height, width = self.pixels[0].images.shape
+        return channels, height, width
+
+    def _samples(self, role: int) -> Samples:
+        part = self.pixels[role]
+        labels = None if part.labels is None else torch.from_numpy(part.labels.astype(np.int64))
+        return Samples(to_float(part.images), labels, f"{self.name} {ROLES[role]}")
 
 
 class Source(Protocol):
@@ -104,22 +138,26 @@ def assemble(
         kept[number] = roles[number] if whole else roles[number][np.array(keep, dtype=np.int64)]
     if dropped:
         note = f"{note} {dropped:,} repeated image{'s' if dropped > 1 else ''} dropped."
-    samples = [
-        _samples(kept[i], f"{name} {role}", len(classes)) for i, role in enumerate(("train", "public", "held out"))
-    ]
+    for number, role in enumerate(ROLES):
+        _refuse_unusable(kept[number], f"{name} {role}", len(classes))
     freedom = degrees_of_freedom or int(np.prod(roles[0].images.shape[1:]))
-    return Dataset(name, samples[0], samples[1], samples[2], tuple(classes), freedom, note.strip(), tuple(warnings))
+    return Dataset(name, (kept[0], kept[1], kept[2]), tuple(classes), freedom, note.strip(), tuple(warnings))
 
 
-def _samples(pixels: Pixels, name: str, classes: int) -> Samples:
-    """Float images in [0, 1]; raises DataError where there are none, or a label names no class."""
+def _refuse_unusable(pixels: Pixels, name: str, classes: int) -> None:
+    """Raise DataError for a role without images, or with a label that names no class."""
     if not len(pixels):
         raise DataError(f"{name} has no image; every role (train, public, held out) needs at least one of its own.")
     labels = pixels.labels
     if labels is not None and (labels.min() < 0 or labels.max() >= classes):
         raise DataError(f"{name} has labels from {labels.min()} to {labels.max()}, but there are {classes} classes.")
-    images = torch.from_numpy(pixels.images.astype(np.float32)).div_(255)
-    return Samples(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), name)
+
+
+def to_float(images: npt.NDArray[np.uint8]) -> Tensor:
+    """8-bit pixels (N, C, H, W) as float32 in [0, 1]."""
+    floats = torch.empty(images.shape, dtype=torch.float32)
+    np.divide(images, np.float32(255), out=floats.numpy())
+    return floats
 
 
 def refuse_overlap(**samples: Samples) -> None:
@@ -129,8 +167,8 @@ def refuse_overlap(**samples: Samples) -> None:
     """
     keys = {}
     for role, part in samples.items():
-        pixels = (part.images.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        keys[role] = set(content_keys(pixels))
+        eight_bit = ((p.detach().clamp(0, 1) * 255).round().to(torch.uint8) for p in part.images.split(1000))
+        keys[role] = {key for pixels in eight_bit for key in content_keys(pixels.cpu().numpy())}
     for first, second in combinations(samples, 2):
         shared = len(keys[first] & keys[second])
         if shared:

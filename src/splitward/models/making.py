@@ -40,7 +40,7 @@ def make_weights(
         recipe = replace(recipe, epochs=epochs)
     work = run.child("train")
     network = build(spec, len(data.classes), work, "initialisation")
-    shape = data.train.spec.shape
+    shape = data.shape
     if (wanted := declared_input(network)) is not None and wanted != shape:
         raise ModelError(f"{spec} takes images {wanted}, but those of {data.name} are {shape}: choose a set that fits.")
     model = with_normalisation(network, spec, None, shape[0])
