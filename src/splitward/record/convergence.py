@@ -1,0 +1,89 @@
+"""Has an attack's loss settled? Robust to the noise of mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from splitward.record.schema import Trial
+from splitward.record.statistics import Floats
+
+TAIL = 0.3
+"""The last part of the steps, whose first half is compared with its second."""
+
+TOLERANCE = 0.03
+"""A tail that moves by less than this share of the whole improvement has settled."""
+
+STEPS = ("steps", "iterations", "epochs")
+"""What a hyper-parameter is called (or ends with) that says how long an attack works."""
+
+
+def converged(points: Iterable[tuple[int, float]]) -> bool:
+    """Whether a loss trace of (step, loss) points has settled.
+
+    In the last 30 % of the steps, the median loss of the second half differs from that of the first half by no more
+    than 3 % of the improvement since the start (the median of the first tenth), or by no more than the noise between
+    neighbouring points explains. A trace that ends above its start has diverged. A trace that never left step 0 is the
+    work of zero steps and has not settled; one without points, or with one point at a later step, is a closed form.
+
+    >>> import math
+    >>> converged([(s, math.exp(-s / 100)) for s in range(0, 1001, 25)])
+    True
+    >>> converged([(s, math.exp(-s / 100)) for s in range(0, 201, 5)])
+    False
+    >>> converged([(0, 1.0)])
+    False
+    """
+    ordered = sorted(points)
+    if not ordered:
+        return True
+    steps = np.array([s for s, _ in ordered], dtype=np.float64)
+    losses = np.array([v for _, v in ordered], dtype=np.float64)
+    if steps[-1] <= 0:
+        return False
+    if not np.isfinite(losses).all():
+        return False
+    before, after = _tail(steps, losses)
+    start = float(np.median(losses[steps <= steps[0] + 0.1 * (steps[-1] - steps[0])]))
+    end = float(np.median(after))
+    moved, noise = float(np.median(before)) - end, _noise(before, after)
+    if end - start > noise:
+        return False
+    return abs(moved) <= max(TOLERANCE * (start - end), noise)
+
+
+def settled(trial: Trial) -> bool | None:
+    """Whether every phase of a trial's trace has settled; None where it recorded no loss and does not say why.
+
+    Without any trace, an attack that was told to take zero steps has not settled, and one that has no number of steps
+    is a closed form and has.
+    """
+    if trial.trace:
+        return all(converged(points) for points in trial.trace.values())
+    lengths = [v for k, v in trial.parameters.items() if k.split("_")[-1] in STEPS and isinstance(v, int | float)]
+    if any(length <= 0 for length in lengths):
+        return False
+    return None if lengths else True
+
+
+def _tail(steps: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """The losses of the two halves of the tail, each with at least one point (the first: the last one before)."""
+    span = steps[-1] - steps[0]
+    middle, first = steps[-1] - TAIL / 2 * span, steps[-1] - TAIL * span
+    after = losses[steps >= middle]
+    before = losses[(steps >= first) & (steps < middle)]
+    if not before.size:
+        earlier = losses[steps < middle]
+        before = earlier[-1:] if earlier.size else after
+    return before, after
+
+
+def _noise(before: Floats, after: Floats) -> float:
+    """Two standard errors of the difference of the two medians, from the differences of neighbouring points."""
+    tail = np.concatenate([before, after])
+    if len(tail) < 4:
+        return 0.0
+    jumps = np.diff(tail)
+    sigma = 1.4826 * float(np.median(np.abs(jumps - np.median(jumps)))) / np.sqrt(2)
+    return float(2 * 1.2533 * sigma * np.sqrt(1 / len(before) + 1 / len(after)))
