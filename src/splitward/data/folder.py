@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def _split(files: Files, shares: tuple[float, ...], folder: Path) -> list[Files]
 
 def _size(path: Path) -> Shape:
     """Channels, height and width as the image will be seen, from its header. Raises DataError for what is no image."""
-    with _open(path) as image:
+    with _naming(path), _open(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF: lies on its side
         height, width = (image.width, image.height) if turned else (image.height, image.width)
         return (1 if image.mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L") else 3), height, width
@@ -137,25 +138,30 @@ def _open(path: Path) -> Image.Image:
     return image
 
 
-def _decode(path: Path, shape: Shape) -> Image.Image:
-    """The whole image, upright, without transparency, 8 bits a channel."""
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises becomes a DataError that names the file."""
     try:
-        with _open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):
-                deep = np.asarray(upright.convert("I"))
-                return Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
-            if upright.mode == "F":
-                raise DataError(f"{path} holds floating-point numbers, whose range is not known: save it with 8 bits.")
-            if "A" in upright.getbands() or "transparency" in upright.info:
-                coloured = upright.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-            upright.load()
-            return upright.convert("L" if shape[0] == 1 else "RGB")
+        yield
     except DataError:
         raise
-    except Exception as error:  # decoders raise many kinds
+    except Exception as error:
         raise DataError(f"{path} is a broken image: {_said(error, path)}.") from None
+
+
+def _decode(path: Path, shape: Shape) -> Image.Image:
+    """The whole image, upright, without transparency, 8 bits a channel."""
+    with _naming(path), _open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            deep = np.asarray(upright.convert("I"))
+            return Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
+        if upright.mode == "F":
+            raise DataError(f"{path} holds floating-point numbers, whose range is not known: save it with 8 bits.")
+        if "A" in upright.getbands() or "transparency" in upright.info:
+            coloured = upright.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+        return upright.convert("L" if shape[0] == 1 else "RGB")
 
 
 def _read(files: Files, shape: Shape, *, labelled: bool) -> Pixels:
