@@ -22,7 +22,7 @@ CHUNK = 1 << 16
 STALL_SECONDS = 30.0
 """A connection that sends nothing for so long is given up; the next try resumes where it stood."""
 TRIES = 3
-"""Connections to each mirror that still make progress or start afresh."""
+"""A mirror is left after so many connections in a row that brought less than ``CHUNK`` bytes."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def fetch_all(
 
 def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress, stall: float) -> str | None:
     """Complete ``part`` from one mirror; None when its checksum is right, else the reason why not."""
-    reason = "it sent nothing"
+    reason, idle = "it sent nothing", 0
     fresh = False  # whether what is on disk is known to come from this mirror alone
-    for _ in range(TRIES):
+    while idle < TRIES:
         before = part.stat().st_size if part.is_file() else 0
         fresh = fresh or before == 0
         try:
@@ -99,6 +99,8 @@ def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress, stall
             reason = _said(error, stall)
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410):
                 return reason
+            now = part.stat().st_size if part.is_file() else 0
+            idle = 0 if now >= before + CHUNK else idle + 1
             continue
         finally:
             progress.finish()
@@ -108,6 +110,7 @@ def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress, stall
         part.unlink(missing_ok=True)
         if fresh:  # all of it came from here: a second time would bring the same
             return reason
+        idle += 1
     return reason
 
 
