@@ -1,5 +1,6 @@
 """The documentation is true: its code runs, its commands parse, its settings are accepted, its tutorials install."""
 
+import ast
 import contextlib
 import doctest
 import json
@@ -19,7 +20,7 @@ import typer.main
 from splitward.audit.settings import read_settings
 from splitward.cli.main import app
 from splitward.core import registry
-from splitward.record import schema
+from splitward.record import checks, schema
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -203,6 +204,22 @@ def test_every_field_of_the_record_is_described(part):
     section = next((s for s in sections if f"`{part.__name__}`" in s.splitlines()[0]), None)
     assert section is not None, f"record.md has no section headed by `{part.__name__}`"
     assert re.findall(r"^\| `([a-z_0-9]+)` \|", section, re.MULTILINE) == list(part.model_fields)
+
+
+def test_every_check_is_described():
+    """The names that the source of the checks gives are the first column of the table in threat-models.md."""
+    tree = ast.parse(Path(checks.__file__).read_text())
+    named = [n.value for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == "name"]
+    named += [n.args[0] for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) in ("_ok", "_rises")]
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name | ast.Tuple):
+            pair = isinstance(statement.targets[0], ast.Tuple) and isinstance(statement.value, ast.Tuple)
+            targets = statement.targets[0].elts if pair else [statement.targets[0]]
+            values = statement.value.elts if pair else [statement.value]
+            named += [v for t, v in zip(targets, values, strict=True) if ast.unparse(t) == "name"]
+    names = {n.value for n in named if isinstance(n, ast.Constant)}
+    section = (ROOT / "docs" / "threat-models.md").read_text().partition("## Checks")[2]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)) == names
 
 
 # --- the tutorials, as plugins of a third party ---
