@@ -56,7 +56,7 @@ class Guard(nn.Module):
         """``condition`` holds one element. Raises CutError when it is not as expected."""
         if bool(condition) is not self.expected:
             raise CutError(
-                "this input leads the model's control flow onto a path on which the model fails or that was not exported."
+                "this input leads the model's control flow onto a path where the model fails or that was not exported."
             )
         return values
 

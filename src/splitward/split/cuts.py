@@ -118,7 +118,9 @@ def _refusal(
     """Why a cut cannot be made (empty: it can), and whether that is because the raw input would cross."""
     if any(flow.is_raw(n) for n in crossing[p]):
         clean = (q for q in crossing if q > p and not any(flow.is_raw(n) for n in crossing[q]))
-        after = next((f"the first cut after its last use is {names[q]!r}" for q in clean), "so it is at every later cut")
+        after = next(
+            (f"the first cut after its last use is {names[q]!r}" for q in clean), "so it is at every later cut"
+        )
         return f"the raw input itself is still needed after {names[p]!r} and would cross the wire; {after}.", True
     for node in crossing[p]:
         held = value(node)

@@ -15,7 +15,6 @@ from splitward.split.leaks import raw
 from splitward.split.program import Program
 from splitward.split.shapes import affine, is_number_like, is_scalar, value
 
-
 _GLUED = (operator.getitem, torch.ops.aten.detach.default)
 """What belongs to the node before it: one of its results, or the end of its gradient."""
 

@@ -12,7 +12,7 @@ from torch.fx.node import map_aggregate
 
 from splitward.core.errors import CutError
 from splitward.split.blocks import Branch, Guard
-from splitward.split.program import Program, Stack, add_module, module_of, prune, stack_of
+from splitward.split.program import Program, Stack, add_module, copy_node, module_of, prune, stack_of
 from splitward.split.shapes import affine, value
 
 Pair = tuple[Any, Any]
@@ -119,8 +119,9 @@ class _Fold:
             return False
         if _form(value(one)) != _form(value(other)) or _skeleton(one) != _skeleton(other):
             return False
-        weights = [(x, y) for x, y in _pairs(one, other) if "get_attr" in (x.op, y.op)]
-        return all(self.keys[0][x] == self.keys[1][y] for x, y in weights)
+        pairs = set(_pairs(one, other))
+        weights = [(x, y) for x, y in pairs if "get_attr" in (x.op, y.op)]
+        return len({x for x, _ in pairs}) == len(pairs) and all(self.same(x, y) for x, y in weights)
 
     def same(self, x: Any, y: Any) -> bool:
         """Whether the pair is one value, known before the branch."""
@@ -142,7 +143,7 @@ class _Fold:
         for program, keys in zip(self.programs, self.keys, strict=True):
             for node, key in keys.items():
                 if key not in made and (key in self.shared or node.op == "get_attr"):
-                    made[key] = copy_node(node, program, result, lambda n, keys=keys: made[keys[n]])
+                    made[key] = copy_node(node, program, result, _through(keys, made))
             result.tensors.update(program.tensors)
         differing = self.differing(self.tail)
         results: dict[tuple[int, int], fx.Node] = {}
@@ -160,8 +161,9 @@ class _Fold:
             return results[id(x), id(y)] if (id(x), id(y)) in results else made[self.keys[0][x]]
 
         for x, y in reversed(self.tail):
-            partners = dict(_pairs(x, y))
-            results[id(x), id(y)] = copy_node(x, self.programs[0], result, lambda n, p=partners: resolve(n, p[n]))
+            results[id(x), id(y)] = copy_node(
+                x, self.programs[0], result, {a: resolve(a, b) for a, b in _pairs(x, y)}.__getitem__
+            )
         outputs = [resolve(x, y) if isinstance(x, fx.Node) else x for x, y in self.outputs]
         result.graph.output((*outputs, *(made[self.keys[0][c]] for c in conditions[:-1])))
         prune(result)
@@ -200,17 +202,8 @@ class _Fold:
         return stacks[0][:depth] if stacks else ()
 
 
-def copy_node(node: fx.Node, source: Program, target: Program, map_node: Callable[[fx.Node], Any]) -> fx.Node:
-    """A copy of one node, its control-flow module and its meta in another program."""
-    if node.op == "placeholder":
-        copy = target.graph.placeholder(str(node.target))
-    elif node.op == "call_module":
-        name = add_module(target, str(node.target).rsplit("_", 1)[0], source.modules[str(node.target)])
-        copy = target.graph.call_module(name, fx.map_arg(node.args, map_node), fx.map_arg(node.kwargs, map_node))
-    else:
-        copy = target.graph.node_copy(node, map_node)
-    copy.meta = dict(node.meta)
-    return copy
+def _through(keys: dict[fx.Node, str], made: dict[str, fx.Node]) -> Callable[[fx.Node], fx.Node]:
+    return lambda node: made[keys[node]]
 
 
 def _is_tensor(x: Any) -> bool:

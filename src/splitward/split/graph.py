@@ -1,4 +1,4 @@
-"""From any model to its graph, by ``torch.export``, with a free batch size; and the proof that the graph is the model."""
+"""From any model to its graph, by ``torch.export``, with a free batch size; and the check that it is the model."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def _check_reproduces(program: Program, twin: nn.Module, example: Tensor) -> Non
             truth, again = (_tensors(twin(batch)) for _ in range(2))
             graph = [t for t in module(batch) if isinstance(t, Tensor)]
         if not all(_close(a, b) for a, b in zip(truth, again, strict=True)):
-            raise CutError("the model gives two answers to the same input: it must be deterministic in evaluation mode.")
+            raise CutError(
+                "the model gives two answers to the same input: it must be deterministic in evaluation mode."
+            )
         if len(graph) != len(truth) or not all(_close(a, b) for a, b in zip(graph, truth, strict=True)):
             raise CutError(
                 f"the exported graph differs from the model at batch size {size}: the model's code must not depend on "

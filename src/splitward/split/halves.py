@@ -6,21 +6,16 @@ import copy
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, fx, nn
 
 from splitward.core.edge import Edge
 from splitward.core.errors import CutError
 from splitward.core.spec import TensorSpec
-from splitward.split.blocks import Cloud
+from splitward.split.blocks import Branch, Cloud, Loop
 from splitward.split.cuts import Cut, Positions
 from splitward.split.program import Program, module_of
 from splitward.split.wire import cloud_program, edge_program
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +91,27 @@ def realise(program: Program) -> fx.GraphModule:
     """A module with its own copy of the weights, free of everything that tracing left on the nodes."""
     tensors = {name: _own(tensor) for name, tensor in program.tensors.items()}
     used = {str(n.target) for n in program.graph.find_nodes(op="call_module")}
-    blocks = {name: copy.deepcopy(module) for name, module in program.modules.items() if name in used}
-    for block in blocks.values():
-        for module in block.modules():
-            if isinstance(module, fx.GraphModule):
-                _strip(module.graph)
-    _strip(program.graph)
-    return module_of(program.graph, {**tensors, **blocks})
+    blocks = {name: _bare(module) for name, module in program.modules.items() if name in used}
+    return module_of(_bare_graph(program.graph), {**tensors, **blocks})
 
 
-def _strip(graph: fx.Graph) -> None:
-    for node in graph.nodes:
+def _bare(block: nn.Module) -> nn.Module:
+    """A copy of a control-flow module."""
+    if isinstance(block, Branch):
+        return Branch(_bare(block.if_true), _bare(block.if_false))
+    if isinstance(block, Loop):
+        return Loop(_bare(block.condition), _bare(block.body))
+    if isinstance(block, fx.GraphModule):
+        return module_of(_bare_graph(block.graph), {name: _bare(child) for name, child in block.named_children()})
+    return copy.deepcopy(block)
+
+
+def _bare_graph(graph: fx.Graph) -> fx.Graph:
+    result = fx.Graph()
+    result.output(result.graph_copy(graph, {}))
+    for node in result.nodes:
         node.meta = {}
+    return result
 
 
 def _own(tensor: Tensor) -> Tensor:

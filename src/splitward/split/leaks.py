@@ -12,32 +12,39 @@ from torch import Tensor, fx, nn
 from splitward.split.blocks import Branch, Guard, Loop
 from splitward.split.shapes import at_batch, value
 
-_OF_ONE = frozenset(
+_OF_ONE = frozenset({
     # the same numbers in another shape, order, type or selection
-    "view _unsafe_view reshape view_as reshape_as flatten unflatten ravel permute transpose t mT numpy_T movedim "
-    "moveaxis swapaxes swapdims squeeze unsqueeze expand expand_as broadcast_to contiguous clone detach alias to "
-    "_to_copy type_as float double half view_as_real view_as_complex real imag slice select narrow split "
-    "split_with_sizes chunk tensor_split unsafe_chunk unsafe_split unbind unfold im2col index index_select gather take "
-    "take_along_dim flip fliplr flipud rot90 roll repeat repeat_interleave tile pad constant_pad_nd reflection_pad1d "
-    "reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d pixel_shuffle "
-    "pixel_unshuffle channel_shuffle dropout feature_dropout alpha_dropout one_hot masked_fill diagonal tril triu "
+    "view", "_unsafe_view", "reshape", "view_as", "reshape_as", "flatten", "unflatten", "ravel", "permute",
+    "transpose", "t", "mT", "numpy_T", "movedim", "moveaxis", "swapaxes", "swapdims", "squeeze", "unsqueeze",
+    "expand", "expand_as", "broadcast_to", "contiguous", "clone", "detach", "alias", "to", "_to_copy", "type_as",
+    "float", "double", "half", "view_as_real", "view_as_complex", "real", "imag", "slice", "select", "narrow",
+    "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind", "unfold",
+    "im2col", "index", "index_select", "gather", "take", "take_along_dim", "flip", "fliplr", "flipud", "rot90",
+    "roll", "repeat", "repeat_interleave", "tile", "pad", "constant_pad_nd", "reflection_pad1d",
+    "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d",
+    "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "dropout", "feature_dropout", "alpha_dropout",
+    "one_hot", "masked_fill", "diagonal", "tril", "triu",
     # a picture of another size
-    "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
-    "upsample_bicubic2d upsample_trilinear3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
-    "_upsample_bilinear2d_aa _upsample_bicubic2d_aa "
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d",
+    "upsample_bicubic2d", "upsample_trilinear3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+    "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa",
     # the plain normalisation, and functions of one pixel
-    "batch_norm _native_batch_norm_legit_no_training native_batch_norm instance_norm layer_norm native_layer_norm "
-    "group_norm native_group_norm rms_norm neg abs exp log log1p sqrt square sigmoid tanh clamp clamp_min clamp_max "
-    "hardtanh relu leaky_relu elu gelu silu softplus round pow".split()
-)
+    "batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "instance_norm", "layer_norm",
+    "native_layer_norm", "group_norm", "native_group_norm", "rms_norm", "neg", "abs", "exp", "log", "log1p",
+    "sqrt", "square", "sigmoid", "tanh", "clamp", "clamp_min", "clamp_max", "hardtanh", "relu", "leaky_relu",
+    "elu", "gelu", "silu", "softplus", "round", "pow",
+})  # fmt: skip
 """Operators (any overload) whose result is their first argument's raw input still."""
 
-_OF_ANY = frozenset(
-    "cat concat concatenate stack hstack vstack dstack column_stack where slice_scatter select_scatter".split()
-)
+_OF_ANY = frozenset({
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "where",
+    "slice_scatter", "select_scatter",
+})  # fmt: skip
 """Operators whose result holds each of its arguments unchanged."""
 
-_WITH_CONSTANT = frozenset("add sub rsub mul multiply subtract div divide true_divide maximum minimum".split())
+_WITH_CONSTANT = frozenset({
+    "add", "sub", "rsub", "mul", "multiply", "subtract", "div", "divide", "true_divide", "maximum", "minimum",
+})  # fmt: skip
 """Operators that leave the input what it is if the other operand is a constant or a statistic (fewer numbers)."""
 
 
@@ -73,7 +80,8 @@ def operator_name(node: fx.Node) -> str:
 def _call(node: fx.Node, found: dict[fx.Node, Any]) -> Any:
     if node.target is operator.getitem:
         flag = _flag(node.args[0], found)
-        return flag[node.args[1]] if isinstance(flag, tuple) else flag
+        index: Any = node.args[1]
+        return flag[index] if isinstance(flag, tuple) else flag
     flags = [_any(_flag(a, found)) for a in node.args]
     name = operator_name(node)
     if name in _OF_ANY or name in _OF_ONE:

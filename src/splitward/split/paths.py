@@ -1,8 +1,8 @@
 """Python control flow that depends on the data, as control flow in the graph.
 
-``torch.export`` cannot trace ``if h.mean() > 0:``, because one trace follows one side. So the model is traced once along
-every path: whenever its code asks a tensor for a truth value (or a small index), a schedule answers. The straight
-traces are then folded, two by two, into one graph: what both have in common comes before and after, what differs goes
+``torch.export`` cannot trace ``if h.mean() > 0:``: one trace follows one side. So the model is traced once along every
+path: whenever its code asks a tensor for a truth value (or a small index), a schedule answers. The straight traces are
+then folded, two by two, into one graph: what both have in common comes before and after, what differs goes
 into the two sides of a ``Branch``. The result offers cuts before, between and after the branches, not inside them.
 
 Loops are followed up to ``MAX_DECISIONS`` decisions; a path that fails, or is longer, ends in a ``Guard`` that raises

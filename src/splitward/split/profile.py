@@ -35,7 +35,7 @@ def _count(node: fx.Node, modules: dict[str, nn.Module]) -> int:
     if not isinstance(node.target, torch._ops.OpOverload):
         return 0
     try:
-        args, kwargs = map_aggregate((node.args, node.kwargs), _empty)  # type: ignore[misc]
+        args, kwargs = map_aggregate((node.args, node.kwargs), _empty)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             node.target(*args, **kwargs)
     except (RuntimeError, NotImplementedError, TypeError):  # reads values, or has no rule for tensors without data

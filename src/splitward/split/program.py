@@ -8,8 +8,10 @@ blocks that switch gradients on and off (inlined), and devices (read off the inp
 from __future__ import annotations
 
 import hashlib
+import keyword
 import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +46,8 @@ class Program:
     @property
     def input(self) -> fx.Node:
         """The placeholder."""
-        return next(n for n in self.graph.nodes if n.op == "placeholder")
+        found: fx.Node = next(n for n in self.graph.nodes if n.op == "placeholder")
+        return found
 
     @property
     def outputs(self) -> tuple[Argument, ...]:
@@ -77,12 +80,16 @@ def translate(exported: ExportedProgram, path: str) -> Program:
     program = Program(fx.Graph())
     translator = _Translator(program, path)
     env: dict[fx.Node, Any] = {}
-    for node, spec in zip(exported.graph.find_nodes(op="placeholder"), exported.graph_signature.input_specs, strict=True):
+    for node, spec in zip(
+        exported.graph.find_nodes(op="placeholder"), exported.graph_signature.input_specs, strict=True
+    ):
         if spec.kind == InputKind.USER_INPUT:
             env[node] = program.graph.placeholder("values")
             env[node].meta["val"] = node.meta["val"]
             translator.device_source = env[node]
-    for node, spec in zip(exported.graph.find_nodes(op="placeholder"), exported.graph_signature.input_specs, strict=True):
+    for node, spec in zip(
+        exported.graph.find_nodes(op="placeholder"), exported.graph_signature.input_specs, strict=True
+    ):
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR) and spec.target:
             held = exported.state_dict.get(spec.target, exported.constants.get(spec.target))
             env[node] = translator.weight(node, spec.target, held, spec.kind == InputKind.CONSTANT_TENSOR)
@@ -135,7 +142,7 @@ class _Translator:
             digest = hashlib.sha256(held.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
             name = f"constant_{digest.hexdigest()[:12]}_{'x'.join(map(str, held.shape))}_{str(held.dtype)[6:]}"
         else:
-            name = re.sub(r"[^\w.]", "_", name.removeprefix(self.path + "."))
+            name = ".".join(map(_plain, name.removeprefix(self.path + ".").split(".")))
             while name in self.program.tensors:
                 name += "_"
         self.program.tensors[name] = held
@@ -158,13 +165,13 @@ class _Translator:
 
     def call(self, node: fx.Node, env: dict[fx.Node, Any]) -> Any:
         """The copy of one call: a node, or a list of nodes for several results of inlined blocks."""
-        target = node.target
+        target: Any = node.target
         name = getattr(target, "__name__", str(target))
         if name.startswith(("_assert", "sym_constrain_range")):
             return None
-        args = map_aggregate(node.args, lambda a: self.argument(a, env))
-        kwargs = map_aggregate(node.kwargs, lambda a: self.argument(a, env))
-        first: Any = args[0] if args else None
+        args: Any = map_aggregate(node.args, lambda a: self.argument(a, env))
+        kwargs: Any = map_aggregate(node.kwargs, lambda a: self.argument(a, env))
+        first = args[0] if args else None
         if target is operator.getitem and isinstance(first, (list, tuple)):
             return first[args[1]]
         if target in _IDENTITIES or _is_whole_slice(target, args):
@@ -172,11 +179,11 @@ class _Translator:
         if target is _higher.wrap_with_set_grad_enabled:
             return self.inline(args)
         if target is _higher.cond:
-            block = Branch(self.subgraph(args[1], node), self.subgraph(args[2], node))
-            return self.block("cond", block, (args[0], *args[3]), node)
+            branch = Branch(self.subgraph(args[1]), self.subgraph(args[2]))
+            return self.block("cond", branch, (args[0], *args[3]), node)
         if target is _higher.while_loop:
-            block = Loop(self.subgraph(args[0], node), self.subgraph(args[1], node))
-            return self.block("while", block, (tuple(args[2]), tuple(args[3])), node)
+            loop = Loop(self.subgraph(args[0]), self.subgraph(args[1]))
+            return self.block("while", loop, (tuple(args[2]), tuple(args[3])), node)
         if target is aten.detach_.default:
             target = aten.detach.default
         if isinstance(target, torch._ops.HigherOrderOperator):
@@ -213,16 +220,16 @@ class _Translator:
         results = self.run(body, dict(zip(body.graph.find_nodes(op="placeholder"), operands, strict=True)))
         if enabled:
             return results
-        detached = []
-        for result in results:
-            if isinstance(result, fx.Node) and isinstance(result.meta.get("val"), Tensor):
-                copy = self.graph.call_function(aten.detach.default, (result,))
-                copy.meta.update(result.meta)
-                result = copy
-            detached.append(result)
-        return detached
+        return [self.detached(result) for result in results]
 
-    def subgraph(self, body: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
+    def detached(self, result: Any) -> Any:
+        if not isinstance(result, fx.Node) or not isinstance(result.meta.get("val"), Tensor):
+            return result
+        copy = self.graph.call_function(aten.detach.default, (result,))
+        copy.meta.update(result.meta)
+        return copy
+
+    def subgraph(self, body: fx.GraphModule) -> fx.GraphModule:
         """The body of a control-flow operator as a module of its own."""
         inner = _Translator(Program(fx.Graph(), modules=self.program.modules), self.path)
         env: dict[fx.Node, Any] = {}
@@ -248,11 +255,30 @@ def add_module(program: Program, name: str, module: nn.Module) -> str:
     return fresh
 
 
+def copy_node(node: fx.Node, source: Program, target: Program, map_node: Callable[[fx.Node], Any]) -> fx.Node:
+    """A copy of one node, its control-flow module and its meta in another program."""
+    if node.op == "placeholder":
+        copy = target.graph.placeholder(str(node.target))
+    elif node.op == "call_module":
+        name = add_module(target, str(node.target).rsplit("_", 1)[0], source.modules[str(node.target)])
+        copy = target.graph.call_module(name, fx.map_arg(node.args, map_node), fx.map_arg(node.kwargs, map_node))
+    else:
+        copy = target.graph.node_copy(node, map_node)
+    copy.meta = dict(node.meta)
+    return copy
+
+
 def module_of(graph: fx.Graph, root: dict[str, Any]) -> fx.GraphModule:
     """A runnable module in evaluation mode, from a graph and what its nodes refer to."""
     module = fx.GraphModule(root, graph)
     module.training = False
     return module
+
+
+def _plain(part: str) -> str:
+    """One part of a weight's path as an attribute of a graph module: an identifier that is not taken."""
+    part = re.sub(r"\W", "_", part, flags=re.ASCII)
+    return part + "_" if keyword.iskeyword(part) or hasattr(fx.GraphModule, part) else part
 
 
 def _is_whole_slice(target: Any, args: tuple[Any, ...]) -> bool:

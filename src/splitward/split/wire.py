@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,8 +12,7 @@ from torch import Tensor, fx
 from splitward.core.errors import CutError
 from splitward.core.spec import TensorSpec
 from splitward.split.flow import Flow, affine_size
-from splitward.split.fold import copy_node
-from splitward.split.program import Program
+from splitward.split.program import Program, copy_node, module_of
 from splitward.split.shapes import Layout, layouts, value, wire_spec
 
 aten = torch.ops.aten
@@ -77,8 +77,6 @@ class Half:
 
     def size(self, a: int, b: int) -> fx.Node:
         """a * batch + b."""
-        import operator
-
         self._batch = self._batch or self.call(aten.sym_size.int, self.anchor, 0)
         scaled = self._batch if a == 1 else self.call(operator.mul, self._batch, a)
         return scaled if b == 0 else self.call(operator.add, scaled, b)
@@ -167,8 +165,6 @@ def find_layouts(flow: Flow, nodes: list[fx.Node], example: Tensor) -> dict[fx.N
 
 
 def _run_twice(program: Program, nodes: list[fx.Node], example: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    from splitward.split.program import module_of
-
     half = Half(program, "values")
     half.known[program.input] = half.anchor
     half.need(nodes)
