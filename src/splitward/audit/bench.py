@@ -21,7 +21,7 @@ from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter
 from splitward.core.registry import find
 from splitward.core.run import Run, Trace
-from splitward.record.checks import converged
+from splitward.record.convergence import converged
 from splitward.record.schema import Control
 
 IDENTIFIED = 0.5

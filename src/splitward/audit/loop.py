@@ -33,6 +33,9 @@ TRAFFIC = 2000
 ACCURACY = 10_000
 """Held-out samples on which task accuracy is measured, at most."""
 
+EXACT = 0.95
+"""SSIM from which on there is nothing left to recover that would change a verdict."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -189,11 +192,13 @@ class _Audit:
     def _scored(self, base: schema.Trial, entry: Entry, outcome: Outcome) -> schema.Trial:
         control = self.bench.control(entry, self.world)
         metrics, per_sample = measure(outcome.guess, self.truth)
+        # A loss that still falls could mean that more is to be had; where all is had already, it means nothing.
+        done = outcome.converged or metrics["ssim"].mean >= EXACT
         return base.model_copy(
             update={
                 "metrics": metrics, "per_sample": per_sample, "queries": outcome.queries, "seconds": outcome.seconds,
                 "trace": outcome.trace, "converged": outcome.converged, "control": control,
-                "believable": outcome.converged and control.recovered,
+                "believable": done and control.recovered,
             }
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from splitward.core.run import Progress, Run, Silent
 from splitward.data.dataset import Dataset, load, refuse_overlap
 from splitward.models.zoo import Victim, load_model, parse_shape
 from splitward.record import schema
-from splitward.split.graph import export
+from splitward.split.halves import export
 
 CLAIM = "audit.json"
 """In a run's folder: the settings that its trials were made with."""

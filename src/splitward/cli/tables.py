@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -16,36 +17,46 @@ if TYPE_CHECKING:
 MARK = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "note": "[blue]·[/]", "ok": "[green]✓[/]"}
 
 
-def interval(estimate: Estimate | None, digits: int = 2) -> str:
+def interval(estimate: Estimate | None) -> str:
     """``0.88 [0.86, 0.90]``."""
     if estimate is None:
         return "–"
-    return f"{estimate.mean:.{digits}f} [dim]\\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}][/]"
+    return f"{estimate.mean:.2f} [dim]\\[{estimate.low:.2f}, {estimate.high:.2f}][/]"
+
+
+def mean(estimate: Estimate | None) -> str:
+    """One decimal."""
+    return "–" if estimate is None else f"{estimate.mean:.1f}"
 
 
 def trials_table(record: Record) -> Table:
     """Floors and trials of one record, floors first."""
     target = record.target
-    table = Table(title=f"{target.model.name} at {target.cut.name}, defence {target.defence}", title_justify="left")
-    for heading in ("", "knows", "SSIM [95 %]", "PSNR dB", "told apart", "believable"):
-        table.add_column(heading, no_wrap=True)
+    table = Table(
+        title=f"{target.model.name} at {target.cut.name}, defence {target.defence}",
+        title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    for heading in ("", "knows", "SSIM [95 %]", "dB", "apart", "sound"):
+        table.add_column(heading, no_wrap=heading != "", justify="left" if heading in ("", "knows") else "right")
     for floor in record.floors:
         named = floor.name + (f" ({floor.released})" if floor.kind == "allowed" else "")
         told = floor.metrics.get("identification")
         table.add_row(
-            f"[dim]floor {named}[/]", "[dim]no activation[/]", interval(floor.metrics.get("ssim")),
-            interval(floor.metrics.get("psnr"), 1), f"{told.mean:.0%}" if told else "–", "",
+            f"[dim]floor {named}[/]", "[dim]no cut[/]", interval(floor.metrics.get("ssim")),
+            mean(floor.metrics.get("psnr")), f"{told.mean:.0%}" if told else "–", "",
         )  # fmt: skip
     table.add_section()
     for trial in record.trials:
-        believes = "the defence" if trial.adaptive else "nothing of it" if target.defence != "none" else "–"
-        named = f"{trial.attack} [dim]{trial.threat_model}[/]"
+        believes = "defence" if trial.adaptive else "naive" if target.defence != "none" else "–"
+        named = f"{trial.threat_model:<11} {trial.attack}"
         if trial.status != "ok":
             table.add_row(named, believes, f"[red]{trial.status}[/]", "", "", "")
             continue
         told = trial.metrics.get("identification")
         table.add_row(
-            named, believes, interval(trial.metrics.get("ssim")), interval(trial.metrics.get("psnr"), 1),
+            named, believes, interval(trial.metrics.get("ssim")), mean(trial.metrics.get("psnr")),
             f"{told.mean:.0%}" if told else "–", "yes" if trial.believable else "[yellow]no[/]",
         )  # fmt: skip
     return table
