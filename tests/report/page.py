@@ -1,5 +1,6 @@
 """A parser that sees a page as a browser does."""
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -45,6 +46,12 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def tiles(self) -> dict[str, tuple[str, str]]:
+        """Key figures: title to (value, text)."""
+        pattern = r'<dt>([^<]*)</dt><dd><span class="big"><data value="([^"]*)">([^<]*)</data>'
+        return {title: (value, text) for title, value, text in re.findall(pattern, self.source)}
 
     @property
     def headings(self) -> list[str]:

@@ -22,7 +22,7 @@ addEventListener("load", () => {
 });</script></body>"""
 
 FRAME = """<body><script>addEventListener("message", (e) => { document.body.innerText = "said " + e.data; });</script>
-<iframe src="measured.html" style="width:{width}px;height:800px;border:0"></iframe>"""
+<iframe src="measured.html" style="width:WIDTHpx;height:800px;border:0"></iframe>"""
 
 
 @pytest.mark.slow
@@ -33,9 +33,10 @@ def test_nothing_sticks_out(width: int, several: bool, run_folder: Path, sweep_f
     page = render(sweep_folder if several else run_folder, tmp_path / "report.html").read_text(encoding="utf-8")
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     (tmp_path / "measured.html").write_text(page.replace("</body>", MEASURE), encoding="utf-8")
-    (tmp_path / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
+    (tmp_path / "frame.html").write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking",
         "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--hide-scrollbars",
         "--window-size=1500,900", "--virtual-time-budget=4000", "--dump-dom", (tmp_path / "frame.html").as_uri(),
     ]  # fmt: skip
