@@ -12,8 +12,8 @@ from torch import nn
 from splitward.core.errors import ModelError
 
 
-def imported_module(spec: str) -> nn.Module:
-    """What ``package.module:factory`` names: an ``nn.Module``, or the result of calling it without arguments.
+def named_object(spec: str) -> object:
+    """What ``package.module:name`` names, imported.
 
     The current directory is looked at last, so that a file there hides no installed package. Raises ModelError.
     """
@@ -31,17 +31,21 @@ def imported_module(spec: str) -> nn.Module:
         if not hasattr(found, part):
             raise ModelError(f"{spec}: {path} has no {name!r}.")
         found = getattr(found, part)
+    return found
+
+
+def made_module(found: object, spec: str) -> nn.Module:
+    """``found`` itself where it is an ``nn.Module``, else the result of calling it without arguments; ModelError."""
     if not isinstance(found, nn.Module):
         if not callable(found):
-            raise ModelError(
-                f"{spec} is a {type(found).__name__}; it must be an nn.Module or a function that makes one."
-            )
+            kind = type(found).__name__
+            raise ModelError(f"{spec} is of type {kind}; it must be an nn.Module or a function that makes one.")
         try:
             found = found()
         except Exception as error:  # as above
             raise ModelError(f"{spec}: the factory raised {_said(error)}.") from error
     if not isinstance(found, nn.Module):
-        raise ModelError(f"{spec} returned a {type(found).__name__}; it must return an nn.Module.")
+        raise ModelError(f"{spec} returned something of type {type(found).__name__}; it must return an nn.Module.")
     return found
 
 

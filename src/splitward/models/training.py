@@ -40,6 +40,7 @@ class Recipe:
 RECIPES = {
     ("lenet5", "mnist"): Recipe(epochs=30),
     ("lenet5", "digits"): Recipe(epochs=60, batch=32),
+    ("lenet5", "faces"): Recipe(epochs=200, batch=16, flip=True),
     ("cifar-cnn", "cifar10"): Recipe(
         epochs=18, label_smoothing=0.05, flip=True, rotate=0.0, scale=0.0, translate=0.125, cutout=8
     ),
@@ -118,9 +119,11 @@ def train(model: nn.Module, train_set: Samples, test_set: Samples, recipe: Recip
     device = run.device
     model.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     images, labels = train_set.images.to(device), train_set.labels.to(device)
-    steps = recipe.epochs * (len(train_set) // recipe.batch)
+    size = min(recipe.batch, len(train_set))
+    steps = recipe.epochs * (len(train_set) // size)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.2)
+    warm = 0.2 if steps > 5 else 0.3  # at five steps, 0.2 divides by zero
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=warm)
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
     order, draws = run.stream("order"), run.stream("augmentation")
     low = supports_bfloat16(device)
@@ -128,8 +131,8 @@ def train(model: nn.Module, train_set: Samples, test_set: Samples, recipe: Recip
     run.progress.start(f"training on {len(train_set):,} images", steps)
     for _ in range(recipe.epochs):
         total = 0.0
-        for index in torch.randperm(len(train_set), generator=order, device=device).split(recipe.batch):
-            if len(index) < recipe.batch:
+        for index in torch.randperm(len(train_set), generator=order, device=device).split(size):
+            if len(index) < size:
                 continue
             batch = affine(images[index], recipe, draws)
             if recipe.cutout:
@@ -149,7 +152,9 @@ def train(model: nn.Module, train_set: Samples, test_set: Samples, recipe: Recip
                     average[name].lerp_(parameter, 1 - keep)
             total += loss.item()
             run.progress.advance(1, f"loss {loss.item():.3f}")
-        losses.append(total / (len(train_set) // recipe.batch))
+        losses.append(total / (len(train_set) // size))
+        if not math.isfinite(losses[-1]):
+            raise ModelError(f"the training on {train_set.name} diverged: lower the recipe's learning rate.")
         run.record_loss("training", step, losses[-1])
     run.progress.finish()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from splitward.core.registry import discover, find
 from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
 from splitward.data.places import data_directory
-from splitward.models.foreign import exported_module, imported_module
+from splitward.models.foreign import exported_module, made_module, named_object
 
 SHIPPED = Path(__file__).parent / "weights"
 """The trained weights that come with the package: ``{model}-{data set}.safetensors``."""
@@ -77,9 +77,7 @@ def load_model(
             raise ModelError(f"{spec} holds its own weights: leave the other weights file ({weights}) away.")
         module, source = exported_module(Path(spec), trust), spec
     elif ":" in spec:
-        with Run().constructing(f"zoo/{spec}"):  # a factory that draws its weights draws the same ones every time
-            module = imported_module(spec)
-        source = spec
+        module, source = build(spec, None, Run(), f"zoo/{spec}"), spec
         if weights is not None:
             trained, source = load_weights(module, weights), f"{spec} with {weights}"
     else:
@@ -127,10 +125,13 @@ def build(spec: str, classes: int | None, run: Run, role: str) -> nn.Module:
 
     ``classes``: the width of a zoo network's output; None is the network's own default.
     """
+    if ":" in spec:
+        with run.constructing("import"):  # what a module draws while it is imported must not shift the weights
+            found = named_object(spec)
+        with run.constructing(role):
+            return made_module(found, spec)
+    constructor = find_model(spec)
     with run.constructing(role):
-        if ":" in spec:
-            return imported_module(spec)
-        constructor = find_model(spec)
         return constructor() if classes is None else constructor(classes)
 
 
