@@ -21,7 +21,6 @@ from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter
 from splitward.core.registry import find
 from splitward.core.run import Run, Trace
-from splitward.record.convergence import converged
 from splitward.record.schema import Control
 
 IDENTIFIED = 0.5
@@ -41,11 +40,6 @@ class Outcome:
     trace: Trace
     queries: int
     seconds: float
-
-    @property
-    def converged(self) -> bool:
-        """Whether every phase of the loss trace has settled."""
-        return bool(self.trace) and all(converged(points) for points in self.trace.values())
 
 
 @dataclass

@@ -25,6 +25,7 @@ from splitward.core.registry import discover, find
 from splitward.core.run import Run, derive_seed
 from splitward.core.task import RELEASES
 from splitward.record import checks, schema, store
+from splitward.record.convergence import settled
 from splitward.record.statistics import estimate
 from splitward.record.verdict import decide
 
@@ -192,15 +193,16 @@ class _Audit:
     def _scored(self, base: schema.Trial, entry: Entry, outcome: Outcome) -> schema.Trial:
         control = self.bench.control(entry, self.world)
         metrics, per_sample = measure(outcome.guess, self.truth)
-        # A loss that still falls could mean that more is to be had; where all is had already, it means nothing.
-        done = outcome.converged or metrics["ssim"].mean >= EXACT
-        return base.model_copy(
+        trial = base.model_copy(
             update={
                 "metrics": metrics, "per_sample": per_sample, "queries": outcome.queries, "seconds": outcome.seconds,
-                "trace": outcome.trace, "converged": outcome.converged, "control": control,
-                "believable": done and control.recovered,
+                "trace": outcome.trace, "control": control,
             }
         )  # fmt: skip
+        converged = settled(trial)
+        # A loss that still falls could mean that more is to be had; where all is had already, it means nothing.
+        done = converged is True or metrics["ssim"].mean >= EXACT
+        return trial.model_copy(update={"converged": converged, "believable": done and control.recovered})
 
 
 def plan(entries: Sequence[Entry], defended: bool) -> list[tuple[Entry, bool]]:
