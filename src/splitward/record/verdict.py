@@ -43,8 +43,9 @@ FLOOR_LIMIT_SSIM = 0.95
 FLOOR_LIMIT_MSE = 1e-3
 """The same where SSIM does not exist: a floor below it is within 30 dB of the secrets."""
 
-RECOVERED_SHARE = 0.5
-"""Half of the images strictly recovered is what the sentence calls "recovers the secrets"."""
+RECOVERED_SHARE, RECOVERED_EXCESS = 0.5, 0.25
+"""The sentence says "recovers the secrets" of half of the images strictly recovered, and a quarter of what the floor
+leaves."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _verdict(record: Record, found: list[Answer]) -> Verdict:
             defence=record.target.defence,
             quantisation=record.target.quantisation,
         ),
-        "finding": _finding(best, floor, record, strictly),
+        "finding": _finding(best, floor, record, strictly, over),
         "naive_only": _naive_only(record),
         "sentence": "",
     }
@@ -212,13 +213,14 @@ def _floor_of(record: Record, answer: Answer) -> Floor:
     return floor
 
 
-def _finding(best: Answer, floor: Floor, record: Record, strictly: float) -> str:
+def _finding(best: Answer, floor: Floor, record: Record, strictly: float, over: Floats | None) -> str:
     """Whether the strongest attack beats the floor beyond the paired interval, and whether it recovers most images."""
     _, low, high = paired_difference(floor.per_sample[best.metric], best.values.mean(axis=1), record.seed)
     beats = low > 0 if record.scale(best.metric).higher_is_closer else high < 0
     if not beats:
         return "none-found"
-    return "recovered" if strictly >= RECOVERED_SHARE else "partial"
+    much = over is not None and float(over.mean()) >= RECOVERED_EXCESS
+    return "recovered" if much and strictly >= RECOVERED_SHARE else "partial"
 
 
 def _naive_only(record: Record) -> tuple[ThreatModel, ...]:
