@@ -48,13 +48,14 @@ def _print_json(found: list[Comparison]) -> None:
 
 def _print_tables(found: list[Comparison]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
     for comparison in found:
         console.print(_table(comparison))
         for note in comparison.notes:
-            console.print(f"  [yellow]![/] {note}", highlight=False)
-        console.print(f"  [bold]{comparison.sentence}[/]\n", highlight=False)
+            console.print(f"  [yellow]![/] {escape(note)}", highlight=False)
+        console.print(f"  [bold]{escape(comparison.sentence)}[/]\n", highlight=False)
 
 
 def _table(comparison: Comparison) -> Table:
@@ -64,9 +65,9 @@ def _table(comparison: Comparison) -> Table:
     same = comparison.first == comparison.second
     title = comparison.first if same else f"{comparison.first}  →  {comparison.second}"
     table = Table(title=escape(title), title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("before", "after", "change"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("")
     for row in comparison.rows:
         change = "" if row.change is None else f"{row.change:+.3f}"

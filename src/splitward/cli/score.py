@@ -82,16 +82,16 @@ def _print_tables(folders: list[Path], scored: list[Record], metric: str) -> Non
         unit = record.scale(metric).unit
         table = Table(title=escape(str(folder)), title_justify="left")
         for heading in ("", "knows", metric + (f", {unit}" if unit else ""), "95 %", "worst tenth"):
-            table.add_column(heading)
+            table.add_column(heading, no_wrap=True)
         for part in record.scored:
             e = part.metrics.get(metric)
             name, knows = _named(part)
-            cells = ("–", "", "") if e is None else (f"{e.mean:.4g}", f"{e.low:.4g} to {e.high:.4g}", f"{e.worst:.4g}")
+            cells = ("–", "", "") if e is None else (f"{e.mean:.3g}", f"{e.low:.3g} to {e.high:.3g}", f"{e.worst:.3g}")
             table.add_row(escape(name), knows, *cells)
         console.print(table)
 
 
 def _named(part: Any) -> tuple[str, str]:
     if hasattr(part, "attack"):
-        return f"{part.attack} ({part.threat_model})", "the defence" if part.adaptive else "nothing of a defence"
+        return f"{part.attack} ({part.threat_model})", "the defence" if part.adaptive else "no defence"
     return f"floor {part.name}", "no activation"

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitward.core.errors import RecordError
-from splitward.record import pairs, sentences
+from splitward.record import pairs
 from splitward.record.schema import Accuracy, Record, Trial
 from splitward.record.verdict import Answer, answers
 
 Judgement = Literal["better", "worse", "same", "changed", ""]
+
+VERDICT_ROWS = {
+    "excess": "excess, mean",
+    "upper": "excess, upper limit",
+    "worst_decile": "excess, worst tenth",
+    "recovered_strictly_share": "images recovered",
+}
+"""Field of the verdict -> name of the row."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +115,10 @@ def _leakage_rows(first: Record, second: Record, metric: str | None, gap: pairs.
             rows.append(Row("strongest attack", _attacker(x.trial), _attacker(y.trial)))
             rows.append(Row(f"leakage, {metric}", x.mean, y.mean, y.mean - x.mean, _judged(gap)))
     a, b = first.verdict, second.verdict
-    for name in ("excess", "upper", "worst_decile", "recovered_strictly_share"):
-        before, after = getattr(a, name, None), getattr(b, name, None)
+    for field, name in VERDICT_ROWS.items():
+        before, after = getattr(a, field, None), getattr(b, field, None)
         if before is not None or after is not None:
-            rows.append(Row(name.replace("_", " "), before, after, _minus(after, before)))
+            rows.append(Row(name, before, after, _minus(after, before)))
     return rows
 
 
@@ -215,11 +223,11 @@ def _kept(first: Record, second: Record) -> Judgement:
 
 def _attacker(trial: Trial) -> str:
     draws = f", {trial.observations} draws" if trial.observations > 1 else ""
-    return f"{trial.attack} ({trial.threat_model}, {'adaptive' if trial.adaptive else 'naive'}{draws})"
+    return f"{trial.attack}, {'adaptive' if trial.adaptive else 'naive'}{draws}"
 
 
 def _status(trial: Trial | None) -> str | None:
-    return None if trial is None else sentences.trouble(trial) if trial.status != "ok" else "not scored"
+    return None if trial is None else trial.status if trial.status != "ok" else "not scored"
 
 
 def _minus(after: float | None, before: float | None) -> float | None:

@@ -47,6 +47,6 @@ def rescore(record: Record, metric: str, measure: Measure, scale: Scale) -> Reco
         update={
             "floors": tuple(scored(f) for f in record.floors),
             "trials": tuple(scored(t) for t in record.trials),
-            "scales": {**record.scales, metric: scale},
+            "scales": record.scales if record.scale(metric) == scale else {**record.scales, metric: scale},
         }
     )
