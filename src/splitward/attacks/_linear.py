@@ -1,0 +1,163 @@
+"""The linear part of a decoder: ridge regression from (standardised) activations to pixels, in closed form.
+
+Two forms. *Global*: every pixel from all numbers of the activation; it knows where in the image it is. *Local*: every
+block of pixels from the patch of the feature map above it, with weights shared by all positions; it needs few samples.
+Whichever predicts held-out public images better is taken, and so is the strength of the penalty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splitward.attacks._reading import Reading, stride_of
+from splitward.core.knowledge import Activations
+from splitward.core.spec import TensorSpec
+
+LONGEST = 2048
+"""Numbers of an activation that the global form regresses on; longer ones are projected onto public activations."""
+LANDMARKS = 768
+"""Public activations that a long activation is projected onto."""
+PATCH_NUMBERS = 1200
+"""Numbers in a patch of the local form, at most."""
+PENALTIES = tuple(10.0**e for e in range(-8, 2))
+"""Ridge penalties that are tried, relative to the mean eigenvalue."""
+CHUNK = 256
+
+Chunks = Callable[[int, int], Activations]
+"""Standardised activations of the samples from ... to ...: never all of them at once."""
+
+
+def ridge_path(gram: Tensor, cross: Tensor) -> Iterable[tuple[float, Tensor]]:
+    """(penalty, weights) for each penalty: weights = (gram + penalty * mean eigenvalue)^-1 cross, float64."""
+    values, vectors = torch.linalg.eigh(gram)
+    rotated = vectors.T @ cross
+    for penalty in PENALTIES:
+        shrunk = rotated / (values.clamp_min(0) + penalty * values.mean().clamp_min(1e-30))[:, None]
+        yield penalty, vectors @ shrunk
+
+
+class GlobalLinear(nn.Module):
+    """pixels = bias + [activation (projected onto landmarks, if it is long)] @ weight."""
+
+    landmarks: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, image: TensorSpec, length: int) -> None:
+        super().__init__()
+        self.image = image
+        width = length if length <= LONGEST else LANDMARKS
+        self.register_buffer("landmarks", torch.zeros(length if length > LONGEST else 0, width))
+        self.register_buffer("weight", torch.zeros(width, image.elements))
+        self.register_buffer("bias", torch.zeros(image.elements))
+
+    def rows(self, activations: Activations) -> Tensor:
+        """One observation-averaged design row a sample, (N, D)."""
+        flat = torch.cat([part.mean(1).flatten(1) for part in activations], 1)
+        return flat @ self.landmarks if self.landmarks.numel() else flat
+
+    def forward(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to (N, C, H, W), not clamped."""
+        flat = torch.addmm(self.bias, self.rows(activations), self.weight)
+        return flat.view(-1, *self.image.shape)
+
+    def fit(self, chunks: Chunks, pixels: Tensor, held: tuple[Activations, Tensor]) -> float:
+        """Solve for the weights; returns the mean squared error on ``held``."""
+        count = len(pixels)
+        if self.landmarks.numel():
+            chosen = torch.cat([part.mean(1).flatten(1) for part in chunks(0, LANDMARKS)], 1).T
+            self.landmarks = F.pad(chosen, (0, LANDMARKS - chosen.shape[1])) / math.sqrt(chosen.shape[0])
+        starts = range(0, count, CHUNK)
+        total = torch.stack([self.rows(chunks(i, i + CHUNK)).sum(0, dtype=torch.float64) for i in starts]).sum(0)
+        centre, mean = (total / count).float(), pixels.flatten(1).mean(0)
+        width = len(centre)
+        gram = torch.zeros(width, width, dtype=torch.float64, device=pixels.device)
+        cross = torch.zeros(width, self.image.elements, dtype=torch.float64, device=pixels.device)
+        for i in starts:
+            rows = self.rows(chunks(i, i + CHUNK)) - centre
+            gram += rows.T @ rows
+            cross += rows.T @ (pixels[i : i + CHUNK].flatten(1) - mean)
+        held_rows, truth = (self.rows(held[0]) - centre).double(), held[1].flatten(1).double()
+        best = math.inf
+        for _, weight in ridge_path(gram, cross):
+            guess = (held_rows @ weight + mean).clamp(0, 1)
+            error = float((guess - truth).square().mean())
+            if error < best:
+                best = error
+                self.weight = weight.float()
+                self.bias = mean - centre @ self.weight
+        return best
+
+
+class LocalLinear(nn.Module):
+    """A block of stride x stride pixels from the patch of the map above it; a bias for every pixel."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, image: TensorSpec, reading: Reading, index: int) -> None:
+        super().__init__()
+        self.image, self.reading, self.index = image, reading, index
+        self.stride = stride_of(reading.grid, image)
+        sides = (math.ceil(n / self.stride) for n in image.shape[-2:])
+        self.grid = tuple(max(side, n) for side, n in zip(sides, reading.grid, strict=True))
+        largest = math.isqrt(max(PATCH_NUMBERS // reading.channels, 1))
+        self.patch = max(1, min(largest - 1 + largest % 2, 7))
+        outputs = image.shape[0] * self.stride**2
+        self.register_buffer("weight", torch.zeros(outputs, reading.channels, self.patch, self.patch))
+        self.register_buffer("bias", torch.zeros(image.shape))
+
+    def _map(self, activations: Activations) -> Tensor:
+        return centred(self.reading.map(activations[self.index].mean(1)), self.grid)
+
+    def forward(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to (N, C, H, W), not clamped."""
+        return self.blocks(self._map(activations)) + self.bias
+
+    def blocks(self, maps: Tensor) -> Tensor:
+        """The map (N, channels, *grid) to pixels, without the bias."""
+        blocks = F.conv2d(maps, self.weight, padding=self.patch // 2)
+        return centred(F.pixel_shuffle(blocks, self.stride), self.image.shape[-2:])
+
+    def fit(self, chunks: Chunks, pixels: Tensor, held: tuple[Activations, Tensor]) -> float:
+        """Solve for the weights; returns the mean squared error on ``held``."""
+        size = self.weight[0].numel()
+        mean = pixels.mean(0)
+        gram = torch.zeros(size, size, dtype=torch.float64, device=pixels.device)
+        cross = torch.zeros(size, self.weight.shape[0], dtype=torch.float64, device=pixels.device)
+        full = [side * self.stride for side in self.grid]
+        inside = F.pixel_unshuffle(centred(torch.ones_like(pixels[:1]), full), self.stride).flatten(2).amin(1)[0] > 0
+        images = min(len(pixels), max(32, 40 * size // int(inside.sum())))  # forty patches an unknown say enough
+        starts = range(0, images, 32)
+        total = sum((self._map(chunks(i, i + 32)).sum(0) for i in starts), torch.zeros(())) / images
+        for i in starts:
+            part = self._map(chunks(i, i + 32)) - total
+            target = F.pixel_unshuffle(centred(pixels[i : i + 32] - mean, full), self.stride).flatten(2)[..., inside]
+            rows = F.unfold(part, self.patch, padding=self.patch // 2)[..., inside]
+            flat = rows.transpose(1, 2).reshape(-1, size)
+            gram += flat.T @ flat
+            cross += flat.T @ target.transpose(1, 2).reshape(len(flat), -1)
+        best = math.inf
+        for _, weight in ridge_path(gram, cross):
+            previous = self.weight, self.bias
+            self.weight = weight.T.float().reshape(self.weight.shape)
+            self.bias = mean - self.blocks(total[None])[0]
+            error = float((self(held[0]).clamp(0, 1) - held[1]).square().mean())
+            if error < best:
+                best = error
+            else:
+                self.weight, self.bias = previous
+        return best
+
+
+def centred(maps: Tensor, size: Iterable[int]) -> Tensor:
+    """Zero-pad or crop (..., H, W) evenly on both sides to ``size``."""
+    padding: list[int] = []
+    for have, want in zip(maps.shape[:-3:-1], reversed(list(size)), strict=True):
+        padding += [(want - have) // 2, want - have - (want - have) // 2]
+    return F.pad(maps, padding)

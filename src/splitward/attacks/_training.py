@@ -1,0 +1,215 @@
+"""One training loop for every learned attack: a source of (activations, pixels), a loss, a schedule, a hold-out.
+
+What is kept is selected by the attacker's own loss on public images that it did not train on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from splitward.core.knowledge import Activations
+from splitward.core.run import Run
+
+WINDOW = 11
+"""Side of SSIM's Gaussian window (Wang et al. 2004); smaller images have no SSIM, and the loss is the error alone."""
+SIGMA = 1.5
+POINTS = 16
+"""Looks at the hold-out, and points of a loss trace."""
+APART = 10
+"""Steps between two of them, at least."""
+INVERT_BATCH = 128
+
+
+class Source(Protocol):
+    """Where a training's pairs come from."""
+
+    def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
+        """``count`` pairs to learn from: activations, each (count, k, *shape), and pixels."""
+
+    def held(self) -> tuple[Activations, Tensor]:
+        """Pairs that are never learnt from."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warm_up: float = 0.1  # share of the steps
+    weight_decay: float = 1e-2
+    average: float = 0.995  # of the weights' moving average, per step
+    halve_every: int | None = None  # steps; the papers' schedule in place of warm-up and cosine, and plain Adam
+
+    def rate(self, step: int) -> float:
+        """Learning rate at ``step``."""
+        if self.halve_every is not None:
+            return self.learning_rate * 0.5 ** (step // self.halve_every)
+        done = (step + 1) / (self.steps + 1)
+        if done < self.warm_up:
+            return self.learning_rate * done / self.warm_up
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up)))
+
+
+def window(size: int, device: torch.device) -> Tensor:
+    """The Gaussian window as a matrix (size - 10, size): one row for each place where the window fits."""
+    offsets = torch.arange(WINDOW, device=device, dtype=torch.float32) - WINDOW // 2
+    weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    weights /= weights.sum()
+    return torch.stack([F.pad(weights, (i, size - WINDOW - i)) for i in range(size - WINDOW + 1)])
+
+
+def structural_similarity(guess: Tensor, truth: Tensor) -> Tensor:
+    """Mean SSIM of each image, (N,): Gaussian window, valid area, data_range 1; differentiable."""
+    rows, columns = (window(n, truth.device) for n in truth.shape[-2:])
+
+    def blur(x: Tensor) -> Tensor:
+        return rows @ x @ columns.T
+
+    mean_g, mean_t = blur(guess), blur(truth)
+    var_g, var_t = blur(guess * guess) - mean_g**2, blur(truth * truth) - mean_t**2
+    covariance = blur(guess * truth) - mean_g * mean_t
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mean_g * mean_t + c1) * (2 * covariance + c2)
+    similarity = similarity / ((mean_g**2 + mean_t**2 + c1) * (var_g + var_t + c2))
+    return similarity.flatten(1).mean(1)
+
+
+def picture_loss(guess: Tensor, truth: Tensor, structure: float) -> Tensor:
+    """Mean squared error + structure * (1 - SSIM).
+
+    A guess beyond [0, 1] on the side of a true 0 or 1 costs nothing: it will be clamped.
+    """
+    beyond = ((guess < 0) & (truth <= 0)) | ((guess > 1) & (truth >= 1))
+    error = torch.where(beyond, 0.0, guess - truth).square().mean()
+    if structure == 0 or min(truth.shape[-2:]) < WINDOW:
+        return error
+    return error + structure * (1 - structural_similarity(guess.clamp(0, 1), truth).mean())
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+    return any(probe() for probe in probes if probe is not None)
+
+
+@torch.no_grad()
+def invert(decoder: nn.Module, activations: Activations) -> Tensor:
+    """What ``decoder`` says for activations, each (N, k, *shape), in [0, 1]."""
+    decoder.eval()
+    parts = [
+        decoder(tuple(a[i : i + INVERT_BATCH] for a in activations))
+        for i in range(0, len(activations[0]), INVERT_BATCH)
+    ]
+    return torch.cat(parts).float().clamp(0, 1)
+
+
+class Average:
+    """A moving average of a module's trainable weights."""
+
+    def __init__(self, module: nn.Module, keep: float) -> None:
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.values = [p.detach().clone() for p in self.parameters]
+        self.keep, self.count = keep, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One more step."""
+        self.count += 1
+        keep = min(self.keep, (1 + self.count) / (10 + self.count))
+        torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], 1 - keep)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the module's weights and the average."""
+        for parameter, value in zip(self.parameters, self.values, strict=True):
+            held = parameter.clone()
+            parameter.copy_(value)
+            value.copy_(held)
+
+
+def train_decoder(
+    decoder: nn.Module,
+    source: Source,
+    schedule: Schedule,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    run: Run,
+    phase: str,
+    low_precision: bool = False,
+) -> float:
+    """Train ``decoder`` in place for ``schedule.steps``; returns its loss on the hold-out.
+
+    The moving average of the weights that does best on the hold-out is kept, the start included. ``low_precision``:
+    bfloat16 where the hardware has it.
+    """
+    device, draws = run.device, run.stream(f"{phase}/batches")
+    decoder.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [p for p in decoder.parameters() if p.requires_grad]
+    decay = 0.0 if schedule.halve_every is not None else schedule.weight_decay
+    optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=decay)
+    average = Average(decoder, 0.0 if schedule.halve_every is not None else schedule.average)
+    activations, truth = source.held()
+    low = low_precision and supports_bfloat16(device)
+
+    def held_loss() -> float:
+        return float(loss(invert(decoder, activations), truth))
+
+    best, kept = held_loss(), [p.detach().clone() for p in parameters]
+    run.record_loss(phase, 0, best)
+    every = max(APART, math.ceil(schedule.steps / POINTS))
+    run.progress.start(f"training the {phase}", schedule.steps)
+    for step in range(schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        sent, pixels = source.batch(schedule.batch, draws)
+        decoder.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            guess = decoder(sent)
+        error = loss(guess.float(), pixels)
+        optimiser.zero_grad(set_to_none=True)
+        error.backward()
+        optimiser.step()
+        average.update()
+        if (step + 1) % every == 0 or step + 1 == schedule.steps:
+            average.swap()
+            now = held_loss()
+            if now < best:
+                best, kept = now, [p.detach().clone() for p in parameters]
+            average.swap()
+            run.record_loss(phase, step + 1, now)
+        run.progress.advance(1, f"loss {error.item():.4f}")
+    run.progress.finish()
+    with torch.no_grad():
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.copy_(value)
+    return best
+
+
+def augment(images: Tensor, shift: float, generator: Generator) -> Tensor:
+    """Each image moved by its own whole pixels, at most ``shift`` of the image; colour images also mirrored at random.
+
+    The border is repeated outwards. (N, C, H, W) to the same.
+    """
+    count, colours, height, width = images.shape
+    reach = round(shift * max(height, width))
+    if reach:
+        padded = F.pad(images, (reach,) * 4, mode="replicate")
+        moves = torch.randint(0, 2 * reach + 1, (2, count, 1), generator=generator, device=images.device)
+        rows = moves[0] + torch.arange(height, device=images.device)
+        columns = moves[1] + torch.arange(width, device=images.device)
+        which = torch.arange(count, device=images.device)[:, None, None]
+        images = padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+    if colours == 3:
+        mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=images.device) < 0.5
+        images = torch.where(mirrored, images.flip(3), images)
+    return images

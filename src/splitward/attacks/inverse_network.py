@@ -1,0 +1,111 @@
+"""The inverse network: a decoder trained on answers of the device (IoTJ20 section III-B, equation 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from splitward.attacks._affine import identify
+from splitward.attacks._asking import Interview
+from splitward.attacks._decoders import Decoder, ScriptDecoder
+from splitward.attacks._training import Schedule, invert, picture_loss, train_decoder
+from splitward.core.knowledge import BlackBox
+from splitward.core.protocols import Inverter
+from splitward.core.registry import register
+from splitward.core.run import Run
+
+FEW = 512
+"""Pairs, at most, that an affine edge is identified from."""
+CLOSED_FORM = 16384
+"""Pairs, at most, that the linear path is fitted to."""
+
+
+@register("attack")
+@dataclass(frozen=True)
+class InverseNetwork:
+    """A decoder from what crossed the wire to pixels, trained on the device's answers for public images.
+
+    inverse = argmin_g 1/m sum ||g(sent(x_i)) - x_i||^2 (equation 2), over public images x_i. The oracle answers with
+    defended activations, so an adaptive attacker learns to undo the defence as far as that is possible.
+
+    Ours (``architecture="sized"``): a decoder that is sized from the shapes alone, with a linear path in closed form;
+    an edge that turns out to be affine is identified and solved exactly. ``scripts``: the small decoders, the loss in
+    normalised pixel space and the schedule of the released scripts (Adam; the paper says SGD).
+
+    ``steps``: training steps; 0 gives an untrained decoder. ``epochs``: over the public images, in place of ``steps``.
+    ``structure``: weight of 1 - SSIM beside the squared error. ``shift``: augmentation, a share of the image.
+    ``observations``: how many the decoder expects at once; any other number works too.
+    """
+
+    name: ClassVar[str] = "inverse-network"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "scripts": {
+            "architecture": "scripts", "epochs": 50, "batch": 32, "learning_rate": 1e-3, "structure": 0.0, "shift": 0.0,
+            "knows_defence": False,
+        },
+    }  # fmt: skip
+    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"steps": 250},
+        "standard": {},
+        "thorough": {"steps": 12000, "width": 64, "depth": 2},
+    }
+
+    steps: int = 1500
+    epochs: int | None = None
+    batch: int = 64
+    learning_rate: float = 3e-3
+    structure: float = 0.05
+    width: int = 48
+    depth: int = 1
+    shift: float = 0.08
+    architecture: str = "sized"
+    observations: int = 1
+    knows_defence: bool = True
+
+    def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
+        """Ask, and train. Raises NotApplicable with fewer than two public images or queries."""
+        source = Interview(knowledge, self.observations, self.shift, run)
+        if self.architecture == "scripts":
+            return self._scripts(knowledge, source, run)
+        with run.constructing("decoder"):
+            decoder = Decoder(knowledge.activation, knowledge.input, self.width, self.depth, self.observations > 1)
+        decoder.to(run.device)
+        if self.steps:
+            exact = identify(*source.first(FEW), source.held(), run) if source.affine else None
+            if exact is not None:
+                return exact
+            pairs = source.first(CLOSED_FORM)
+            decoder.standardise.fit(pairs[0])
+            decoder.fit_linear(*pairs, source.held())
+        schedule = Schedule(self._count(source), self.batch, self.learning_rate)
+
+        def loss(guess: Tensor, truth: Tensor) -> Tensor:
+            return picture_loss(guess, truth, self.structure)
+
+        train_decoder(decoder, source, schedule, loss, run, "decoder")
+        return lambda activations: invert(decoder, activations)
+
+    def _count(self, source: Interview) -> int:
+        if self.epochs is None or self.steps == 0:
+            return self.steps
+        return self.epochs * math.ceil(len(source.images) / self.batch)
+
+    def _scripts(self, knowledge: BlackBox, source: Interview, run: Run) -> Inverter:
+        with run.constructing("decoder"):
+            decoder = ScriptDecoder(knowledge.activation, knowledge.input)
+        images = knowledge.public.images
+        decoder.mean = images.mean((0, 2, 3))[:, None, None]
+        decoder.std = images.std((0, 2, 3))[:, None, None].clamp_min(1e-3)
+        decoder.to(run.device)
+        steps = self._count(source)
+        schedule = Schedule(steps, self.batch, self.learning_rate, halve_every=max(1, steps // 5))
+
+        def loss(guess: Tensor, truth: Tensor) -> Tensor:  # in normalised pixel space
+            return ((guess - truth) / decoder.std).square().mean()
+
+        train_decoder(decoder, source, schedule, loss, run, "decoder")
+        return lambda activations: invert(decoder, activations)
