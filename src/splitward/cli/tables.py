@@ -66,6 +66,8 @@ def print_records(
     done: Sequence[tuple[Path, Record]], gates: Sequence[Sequence[GateResult]], report: Path | None
 ) -> None:
     """Every record's table, verdict and checks; then the gates and where the report lies."""
+    from splitward.record.checks import check_sweep
+
     console = Console()
     for (_, record), results in zip(done, gates, strict=True):
         console.print(trials_table(record))
@@ -80,5 +82,9 @@ def print_records(
         for result in results:
             console.print(f"  gate {result.name}: {'kept' if result.kept else '[red]broken[/]'}", highlight=False)
         console.print()
+    if len(done) > 1:
+        for check in check_sweep([record for _, record in done]):
+            if check.level in ("warning", "failure"):
+                console.print(f"{MARK[check.level]} {check.message}", highlight=False)
     if report is not None:
         console.print(f"Report: {report}", highlight=False, soft_wrap=True)
