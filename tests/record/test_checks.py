@@ -74,6 +74,19 @@ def test_the_trace_is_believed_over_the_flag() -> None:
     assert "warning" in levels(check(record.model_copy(update={"trials": lying})), "still-falling")
 
 
+def test_an_attack_that_tells_no_loss() -> None:
+    record, _ = make_record(N, plans=plans())
+    mute = record.trials[0].model_copy(update={"trace": {}, "converged": None})
+    found = check(record.model_copy(update={"trials": (mute, *record.trials[1:])}))
+    assert levels(found, "still-falling") == ["warning"]
+    assert "recorded no loss" in messages(found, "still-falling")
+
+
+def test_a_falling_loss_means_nothing_where_all_is_recovered() -> None:
+    record, _ = make_record(N, plans=(Plan("a", "white-box", True, 1.0, converged=False),))
+    assert levels(check(record), "still-falling") == ["ok"]
+
+
 def test_an_attack_that_did_not_recover_its_control() -> None:
     record, _ = make_record(N, plans=plans(shadow_model={"recovered": False}))
     assert levels(check(record), "control-not-recovered") == ["failure"] * 2

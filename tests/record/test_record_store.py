@@ -227,6 +227,11 @@ def test_redaction_in_memory_leaves_the_original_alone(record: Record, tmp_path:
     refused(lambda: store.save(bare, tmp_path / "bare", record.tensors), "redacted")
 
 
+def test_a_redacted_record_saved_over_its_run_takes_the_pixels_away(record: Record, folder: Path) -> None:
+    store.redact(record).save(folder)
+    assert [p.name for p in folder.iterdir()] == ["record.json"]
+
+
 def test_finished_trials_come_back(record: Record, tmp_path: Path) -> None:
     assert store.finished_trials(tmp_path) == {}
     store.append_trial(tmp_path, "odd/../key\n", record.trials[0], record.tensors["trial/0"])

@@ -144,6 +144,12 @@ def test_the_floor_is_matched_by_the_number_of_observations(record: Record) -> N
     )
 
 
+def test_the_sentence_tells_how_often_a_secret_was_seen(record: Record) -> None:
+    out = decided(record, [trial("a", [0.9] * N, observations=5)])
+    assert out.verdict is not None
+    assert "who knows the defence and sees each secret 5 times" in out.verdict.sentence
+
+
 def test_the_unluckiest_tenth_may_be_anothers_victims(record: Record) -> None:
     """An attack that recovers one image in ten exactly has a poor mean, and the worst decile is its."""
     steady = trial("steady", [0.4] * N)

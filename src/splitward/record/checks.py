@@ -18,6 +18,7 @@ from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, 
 
 __all__ = ["check", "check_sweep", "converged"]
 
+EXACT_SSIM = 0.99
 FEW_SAMPLES = 30
 FEW_PUBLIC, SOME_PUBLIC = 100, 1000
 ACCURACY_NOTE, ACCURACY_WARNING = 0.01, 0.05
@@ -56,12 +57,22 @@ def _attacks_that_failed(record: Record) -> Iterator[Check]:
 
 def _still_falling(record: Record) -> Iterator[Check]:
     name = "still-falling"
-    falling = [t for t in record.trials if t.status == "ok" and (t.converged is False or settled(t) is False)]
+    open_ended = [t for t in record.trials if t.status == "ok" and not _exact(t)]
+    falling = [t for t in open_ended if t.converged is False or settled(t) is False]
+    silent = [t for t in open_ended if t.converged is None and settled(t) is None]
     for trial in falling:
         text = f"{_named(record, trial)} had not converged when it stopped, so it can recover more than it did."
         yield Check(name=name, level="warning", message=text)
-    if not falling:
+    for trial in silent:
+        text = f"{_named(record, trial)} recorded no loss, so nothing says whether it had converged."
+        yield Check(name=name, level="warning", message=text)
+    if not falling and not silent:
         yield _ok(name, "The loss of every attack had settled.")
+
+
+def _exact(trial: Trial) -> bool:
+    """Whether there is nothing left to recover, so that a falling loss means nothing."""
+    return "ssim" in trial.metrics and trial.metrics["ssim"].mean >= EXACT_SSIM
 
 
 def _control_not_recovered(record: Record) -> Iterator[Check]:

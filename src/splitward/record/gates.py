@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from splitward.record.schema import Record
 from splitward.record.sentences import listing
-from splitward.record.statistics import interval
+from splitward.record.statistics import upper_mean
 from splitward.record.verdict import answers
 
 
@@ -71,7 +71,7 @@ def _accuracy(limit: float, record: Record) -> GateResult:
 
 
 def _upper_ssim(record: Record) -> float | None:
-    return max((max(interval(a.values, record.seed)[1], a.mean) for a in answers(record, "ssim")), default=None)
+    return max((upper_mean(a.values) for a in answers(record, "ssim")), default=None)
 
 
 def _upper_excess(record: Record) -> float | None:

@@ -66,7 +66,7 @@ def difference(first: tuple[Record, Answer], second: tuple[Record, Answer]) -> D
     (a, x), (b, y) = first, second
     paired = same_secrets(a, b)
     compare = paired_difference if paired else unpaired_difference
-    mean, low, high = compare(x.values.mean(axis=1), y.values.mean(axis=1), a.seed)
+    mean, low, high = compare(x.values.mean(axis=1), y.values.mean(axis=1))
     if a.scale(x.metric).higher_is_closer:
         return Difference(mean, low, high, paired)
     return Difference(-mean, -high, -low, paired)

@@ -23,14 +23,17 @@ def figure(metric: str, number: float) -> str:
     return f"{number:.3g}" if metric == "mse" else f"{number:.2f}"
 
 
-def attacker(threat_model: str, adaptive: bool, defence: str) -> str:
+def attacker(threat_model: str, adaptive: bool, defence: str, observations: int = 1) -> str:
     """Who it was.
 
     >>> attacker("white-box", True, "dropout:0.6")
     'A white-box attacker who knows the defence'
+    >>> attacker("black-box", False, "none", observations=5)
+    'A black-box attacker who sees each secret 5 times'
     """
-    knows = "" if defence == "none" else " who knows the defence" if adaptive else " who does not know of the defence"
-    return f"A {threat_model} attacker{knows}"
+    traits = [] if defence == "none" else ["knows the defence" if adaptive else "does not know of the defence"]
+    traits += [f"sees each secret {observations} times"] if observations > 1 else []
+    return f"A {threat_model} attacker" + (f" who {' and '.join(traits)}" if traits else "")
 
 
 def floor_source(floor: Floor) -> str:
@@ -48,7 +51,7 @@ def floor_source(floor: Floor) -> str:
 def verdict(record: Record, found: Verdict, floor: Floor) -> str:
     """The verdict in one or two plain sentences (``found.sentence`` is not read)."""
     metric, source = found.metric, floor_source(floor)
-    who = attacker(found.threat_model, found.adaptive, record.target.defence)
+    who = attacker(found.threat_model, found.adaptive, record.target.defence, found.observations)
     low, high = found.leakage_low, found.leakage_high
     bounds = "" if low is None or high is None else f" (95 % {figure(metric, low)} to {figure(metric, high)})"
     reaches = value(metric, found.leakage) + bounds
@@ -113,7 +116,7 @@ def trouble(trial: Trial) -> str:
 
 def all_the_same(record: Record, trial: Trial, mean: float, metric: str) -> str:
     """What was recovered although there is no verdict."""
-    who = attacker(trial.threat_model, trial.adaptive, record.target.defence)
+    who = attacker(trial.threat_model, trial.adaptive, record.target.defence, trial.observations)
     return f"{who} ({trial.attack}) reached {value(metric, mean)} all the same."
 
 

@@ -49,6 +49,8 @@ def save(record: Record, folder: Path | str, tensors: Mapping[str, Array] | None
         if arrays:
             _refuse_tensors(record, arrays, str(folder / TENSORS))
             files.write_tensors(folder / TENSORS, arrays)
+        elif record.redacted:
+            (folder / TENSORS).unlink(missing_ok=True)
         files.write_json(folder / RECORD, record.model_dump(mode="json"))
     return folder
 

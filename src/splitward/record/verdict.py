@@ -161,11 +161,11 @@ def _verdict(record: Record, found: list[Answer]) -> Verdict:
     floor = _floor_of(record, best)
     over = excess(best, floor)
     limits = [(a, e) for a in found if (e := excess(a, _floor_of(record, a))) is not None]
-    upper = max(((upper_mean(e, record.seed), a.trial.attack) for a, e in limits), default=(None, ""))
-    decile = max(((upper_worst_decile(e, record.seed), a.trial.attack) for a, e in limits), default=(None, ""))
+    upper = max(((upper_mean(e), a.trial.attack) for a, e in limits), default=(None, ""))
+    decile = max(((upper_worst_decile(e), a.trial.attack) for a, e in limits), default=(None, ""))
     if over is None:
         upper = decile = (None, "")
-    low, high = interval(best.values, record.seed)
+    low, high = interval(best.values)
     strictly = float(np.mean([recovered(t.per_sample, floor.per_sample) for t in best.trials]))
     values: dict[str, object] = {
         "attack": trial.attack,
@@ -215,7 +215,7 @@ def _floor_of(record: Record, answer: Answer) -> Floor:
 
 def _finding(best: Answer, floor: Floor, record: Record, strictly: float, over: Floats | None) -> str:
     """Whether the strongest attack beats the floor beyond the paired interval, and whether it recovers most images."""
-    _, low, high = paired_difference(floor.per_sample[best.metric], best.values.mean(axis=1), record.seed)
+    _, low, high = paired_difference(floor.per_sample[best.metric], best.values.mean(axis=1))
     beats = low > 0 if record.scale(best.metric).higher_is_closer else high < 0
     if not beats:
         return "none-found"
