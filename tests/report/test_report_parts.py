@@ -57,21 +57,21 @@ def test_a_round_scale_holds_its_range(low: float, span: float) -> None:
 
 
 def test_marks_lie_where_their_numbers_are() -> None:
-    scale = figures.unit_scale([0.2, 0.9])
+    scale = figures.scale_for([0.2, 0.9])
     mark = figures.mark(scale, Estimate(mean=0.25, low=0.2, high=0.4, worst=0.9, n=9), "naive", "0.25", "x")
     assert (mark.at, mark.low, mark.width) == (25.0, 20.0, 20.0)
     assert scale.at(-3) == 0
     assert scale.at(7) == 100
-    assert figures.unit_scale([-0.3, 0.5]).at(0) == pytest.approx(100 * 0.4 / 1.4, abs=0.01)
-    assert figures.unit_scale([0.0, 26.4]).high >= 26.4  # decibels
+    assert figures.scale_for([-0.3, 0.5]).at(0) == pytest.approx(100 * 0.4 / 1.4, abs=0.01)
+    assert figures.scale_for([0.0, 26.4], bounded=False).high >= 26.4  # decibels
 
 
 def test_a_distribution_counts_every_sample() -> None:
-    found = figures.distribution([0.0, 0.5, 0.51, 1.0, 1.2], [-0.4], figures.unit_scale([0.0, 1.0]))
+    found = figures.distribution([0.0, 0.5, 0.51, 1.0, 1.2], [-0.4], figures.scale_for([0.0, 1.0]))
     assert sum(bar.count for bar in found.upper) == 5
     assert sum(bar.count for bar in found.lower) == 1
     assert found.tallest == (2, 1)
-    assert figures.distribution([0.5], [], figures.unit_scale([])).lower_mean is None
+    assert figures.distribution([0.5], [], figures.scale_for([])).lower_mean is None
 
 
 def test_a_loss_curve_falls_from_the_top_left() -> None:

@@ -50,16 +50,18 @@ class Scale:
         return [Tick(self.at(v), f"{v:.{decimals}f}".replace("-", "\N{MINUS SIGN}")) for v in values]
 
 
-def unit_scale(values: Sequence[float]) -> Scale:
-    """The axis for a similarity: 0 to 1, further down where a value is clearly negative, and round for other metrics.
+def scale_for(values: Sequence[float], bounded: bool = True) -> Scale:
+    """The axis for a similarity: 0 to 1, further down where a value is clearly negative; for other metrics round.
 
-    >>> unit_scale([0.1, 0.9])
+    >>> scale_for([0.1, 0.9])
     Scale(low=0.0, high=1.0, step=0.2)
-    >>> unit_scale([-0.07, 0.9]).low
+    >>> scale_for([-0.07, 0.9]).low
     -0.2
+    >>> scale_for([11.5, 26.4], bounded=False)
+    Scale(low=0.0, high=30.0, step=5.0)
     """
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if low >= -1 and high <= 1:
+    if bounded and low >= -1 and high <= 1:
         return Scale(0.0 if low > -0.03 else 0.2 * math.floor(low / 0.2), 1.0, 0.2)
     return round_scale(min(low, 0.0), high)
 
@@ -159,7 +161,7 @@ def _bars(counts: NDArray[np.intp], edges: NDArray[np.floating]) -> list[Bar]:
             round(width, 2),
             round(100 * int(count) / tallest, 2),
             int(count),
-            f"{edges[i]:.2f} to {edges[i + 1]:.2f}",
+            f"{edges[i]:.3g} to {edges[i + 1]:.3g}",
         )
         for i, count in enumerate(counts)
         if count

@@ -70,7 +70,7 @@ class Panel:
     title: str
     x: figures.Scale
     y: figures.Scale
-    unit: str
+    words: wording.MetricWords
     points: list[Point]
     segments: list[Segment]
     bands: list[Band]
@@ -152,7 +152,7 @@ def _panel(title: str, views: Sequence[TargetView], axes: tuple[figures.Scale, f
     x, y = axes
     bands = _bands(evidences, y)
     points = _with_room([_point(view, x, y, levels) for view in views], bands)
-    return Panel(title, x, y, evidences[0].words().title, points, _segments(points) if levels else [], bands)
+    return Panel(title, x, y, evidences[0].words(), points, _segments(points) if levels else [], bands)
 
 
 def _point(view: TargetView, x: figures.Scale, y: figures.Scale, levels: bool) -> Point:

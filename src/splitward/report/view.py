@@ -25,14 +25,21 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Rows on one scale. ``floor``: where the stronger floor lies (per cent); ``reach``: where the leakage ends."""
+    """Rows on one scale. ``floor``: where the stronger floor lies, in per cent."""
 
     scale: figures.Scale
-    unit: str
+    words: wording.MetricWords
     floors: list[Line]
     attacks: list[Line]
     floor: float | None
-    reach: float | None
+
+    def gained(self, line: Line) -> tuple[float, float] | None:
+        """From where to where (left, width) an attack went beyond the floor; None where it did not."""
+        if self.floor is None:
+            return None
+        at = line.marks[0].at
+        beyond = at - self.floor if self.words.higher_is_closer else self.floor - at
+        return (round(min(at, self.floor), 2), round(beyond, 2)) if beyond > 0 else None
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,6 @@ class TargetView:
     anchor: str
     record: Record
     evidence: Evidence
-    title: str
     headline: Headline
     chart: Chart
     tiles: list[Tile]
@@ -95,20 +101,17 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
     """The view of one record."""
     record = evidence.record
     scale = scale_of([evidence])
-    target = record.target
     return TargetView(
         anchor=anchor,
         record=record,
         evidence=evidence,
-        title=f"{target.model.name} on {target.data.name}, cut at {target.cut.name}, "
-        f"{wording.defence_title(target.defence)}",
         headline=headline(evidence),
         chart=_chart(evidence, scale),
         tiles=_tiles(evidence),
         contests=_contests(evidence, scale),
         scale=scale,
         floors=[mark_of(f, evidence, scale) for f in evidence.floors],
-        distribution=_distribution(evidence, scale),
+        distribution=_distribution(evidence),
         traces=_traces(evidence),
         metrics=_metrics(record),
     )
@@ -117,7 +120,8 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
 def scale_of(evidences: Sequence[Evidence]) -> figures.Scale:
     """The axis on which everything measured in the verdict's metric fits."""
     known = [e.estimate(item) for e in evidences for item in e.measured]
-    return figures.unit_scale([v for estimate in known if estimate for v in (estimate.low, estimate.high)])
+    values = [v for estimate in known if estimate for v in (estimate.low, estimate.high)]
+    return figures.scale_for(values, all(e.words().bounded for e in evidences))
 
 
 def kind_of(trial: Trial, evidence: Evidence) -> str:
@@ -164,15 +168,8 @@ def _chart(evidence: Evidence, scale: figures.Scale) -> Chart:
         chip = wording.knowledge(trial, evidence.defended)
         note = trial.threat_model + (f", {trial.observations} observations" if trial.observations > 1 else "")
         attacks.append(Line(trial.attack, note, chip, [mark], mark.text))
-    floor, strongest = evidence.estimate(evidence.floor), evidence.estimate(evidence.strongest)
-    return Chart(
-        scale,
-        evidence.words().title,
-        floors,
-        attacks,
-        scale.at(floor.mean) if floor else None,
-        scale.at(strongest.mean) if strongest else None,
-    )
+    floor = evidence.estimate(evidence.floor)
+    return Chart(scale, evidence.words(), floors, attacks, scale.at(floor.mean) if floor else None)
 
 
 def _tiles(evidence: Evidence) -> list[Tile]:
@@ -182,7 +179,9 @@ def _tiles(evidence: Evidence) -> list[Tile]:
     recovered, loosely = evidence.recovered(strongest), evidence.recognisable(strongest)
     if recovered is not None:
         weakest = evidence.recognisable(floor)
-        note = f"{wording.RECOVERED}; by the papers’ rule {loosely}" + ("" if weakest is None else f", floor {weakest}")
+        note = f"{wording.RECOVERED}; by the papers’ rule {loosely}" + (
+            "" if weakest is None else f" (floor: {weakest})"
+        )
         tiles.append(Tile("Recognisable", str(recovered), f"of {n}", note, recovered))
     told = evidence.told_apart(strongest)
     if told is not None:
@@ -259,11 +258,12 @@ def _pair(trials: list[Trial], note: str, evidence: Evidence, scale: figures.Sca
     )
 
 
-def _distribution(evidence: Evidence, scale: figures.Scale) -> figures.Distribution | None:
+def _distribution(evidence: Evidence) -> figures.Distribution | None:
     if evidence.scores is None:
         return None
     below = evidence.floor.per_sample.get(evidence.metric, []) if evidence.floor else []
-    return figures.distribution(evidence.scores.tolist(), below, scale)
+    scores = evidence.scores.tolist()
+    return figures.distribution(scores, below, figures.scale_for([*scores, *below], evidence.words().bounded))
 
 
 def _traces(evidence: Evidence) -> list[figures.Curve]:

@@ -24,6 +24,12 @@ class MetricWords:
     unit: str = ""
     decimals: int = 2
     higher_is_closer: bool = True
+    bounded: bool = False  # 1 is the same picture, 0 nothing in common
+
+    @property
+    def exact(self) -> str:
+        """Which value is the same picture; empty where that depends on the metric."""
+        return "1" if self.bounded else "" if self.higher_is_closer else "0"
 
     def format(self, value: float) -> str:
         """The number alone, with a true minus sign."""
@@ -45,7 +51,8 @@ _METRICS = {
 def metric(name: str, scale: Scale) -> MetricWords:
     """The words of a metric whose record says how to read it; one that we do not know goes by its own name."""
     title, decimals = _METRICS.get(name, (name, 3))
-    return MetricWords(title, scale.unit, decimals, scale.higher_is_closer)
+    bounded = name in ("ssim", "ssim-paper", "identification")
+    return MetricWords(title, scale.unit, decimals, scale.higher_is_closer, bounded)
 
 
 _FLOORS = {"prior/mean": "mean image", "prior/best": "best public image"}
@@ -101,13 +108,6 @@ def knowledge(trial: Trial, has_defence: bool) -> str:
     if not has_defence:
         return ""
     return "adaptive" if trial.adaptive else "naive"
-
-
-KNOWLEDGE_NOTES = {
-    "naive": "believes that there is no defence",
-    "adaptive": "knows the defence, never its random draws",
-    "": "",
-}
 
 
 def trial_title(trial: Trial, has_defence: bool) -> str:
