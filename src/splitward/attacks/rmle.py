@@ -1,0 +1,255 @@
+"""White-box inversion by regularised maximum likelihood (IoTJ20 section III-A; ACSAC19 section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from splitward.attacks._descent import Descent, descend
+from splitward.attacks._likelihood import Body
+from splitward.attacks._posterior import Stage, make_stage
+from splitward.attacks._prior import mean_squared_differences, total_variation
+from splitward.core.defence import Chain
+from splitward.core.edge import Edge
+from splitward.core.errors import AttackError
+from splitward.core.knowledge import Activations, WhiteBox, as_tuple
+from splitward.core.protocols import Inverter
+from splitward.core.registry import register
+from splitward.core.run import Run
+
+PAPER_WEIGHT = 0.1
+"""Lambda of IoTJ20 section III-A behind the first fully connected layer; before it, 0."""
+
+SCRIPT_WEIGHTS = {
+    # (colour, convolutions, fully connected layers on the edge): lambda, from the defaults of the released scripts
+    (False, 2, 0): 1.0,  # MNIST ReLU2, and every MNIST defence run
+    (False, 2, 3): 1e3,  # MNIST fc3
+    (True, 1, 0): 0.0,  # CIFAR conv11
+    (True, 2, 0): 0.0,  # CIFAR ReLU12, pool1
+    (True, 4, 0): 10.0,  # CIFAR conv22, ReLU22, pool2
+    (True, 6, 0): 1e3,  # CIFAR ReLU32
+    (True, 6, 1): 1e4,  # CIFAR fc1
+    (True, 6, 2): 500.0,  # CIFAR fc2
+}
+INPUT_TOLERANCE = (0.3, 0.1)
+"""Width of point masses, in normalised units, in the likelihood of an @input defence given a recovered noisy input."""
+
+
+@register("attack")
+@dataclass(frozen=True)
+class RMLE:
+    """Regularised maximum likelihood: the image whose activation makes likeliest what crossed the wire.
+
+    ``objective``: "posterior" (ours) maximises the true likelihood under the defence that the attacker knows of, and a
+    prior of public images (total variation; mean and covariance), inside the box [0, 1]; "squared" is the paper's
+    eq. 1c, "mean-squared" the released scripts' variant, both in normalised space without a box, clipped at the end.
+    ``smoothness_weight``: lambda of the latter two; None: by the paper's, or the scripts', rule. ``beta``: of the total
+    variation, eq. 1b. All images and restarts are optimised in one batch, each with its own loss; the edge's weights
+    get no gradient.
+
+    Differences to the reference: see the presets ``paper`` and ``scripts``, which know of no defence. The scripts'
+    additional L2 penalty at CIFAR's fc2 and their learning rates at its fully connected layers are left out.
+    """
+
+    name: ClassVar[str] = "rmle"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "objective": "squared", "steps": 5000, "learning_rate": 1e-3, "knows_defence": False,
+        },
+        "scripts": {
+            "objective": "mean-squared", "steps": 500, "learning_rate": 1e-2, "knows_defence": False,
+        },
+    }  # fmt: skip
+    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"steps": 150},
+        "standard": {},
+        "thorough": {"steps": 1500, "restarts": 2},
+    }
+    suite: ClassVar[tuple[str, ...]] = ("", "scripts")
+
+    objective: Literal["posterior", "squared", "mean-squared"] = "posterior"
+    steps: int = 300
+    learning_rate: float = 0.05
+    restarts: int = 1
+    tolerance: tuple[float, float] = (0.5, 0.005)
+    smoothness_weight: float | None = None
+    beta: float = 1.0
+    knows_defence: bool = True
+    observations: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.restarts < 1 or not self.learning_rate > 0:
+            raise AttackError(
+                f"rmle takes steps from 0, restarts from 1 and a positive learning rate, not steps {self.steps}, "
+                f"restarts {self.restarts}, learning rate {self.learning_rate}."
+            )
+
+    def prepare(self, knowledge: WhiteBox, run: Run) -> Inverter:
+        """Choose the prior's weights on public data; the inverter does the descent."""
+        return self.inverter(knowledge.edge, knowledge.defence or Chain(), knowledge.public.images, run)
+
+    def inverter(self, edge: Edge, chain: Chain, public: Tensor, run: Run) -> Inverter:
+        """An inverter of any edge that can be differentiated: the victim's, or one made in its likeness.
+
+        ``public``: (M, C, H, W) in [0, 1], M at least 1.
+        """
+        public = public.to(run.device)
+        if self.objective != "posterior":
+            return PaperInverter(self, edge, public.shape[1:], run)
+        descent = Descent(self.steps, self.learning_rate, box=True, tolerance=self.tolerance)
+        hidden = chain.at("input")
+        if not hidden:
+            stage = make_stage(
+                lambda pixels: as_tuple(edge(pixels)),
+                chain,
+                public,
+                self.observations,
+                descent,
+                self.restarts,
+                run,
+                "rmle",
+            )
+            return lambda activations: stage.invert(_on(run, activations), run, "rmle").to(activations[0].device)
+        return DefendedInput.make(self, edge, chain, public, descent, run)
+
+
+def _on(run: Run, activations: Activations) -> Activations:
+    for part in activations:
+        if not torch.isfinite(part).all():
+            raise AttackError("rmle: the activations hold numbers that are not finite; audit a model that has none.")
+    return tuple(part.detach().to(run.device, torch.float32) for part in activations)
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """The edge's normalisation as ``scale * pixels + shift``, entry by entry, found by evaluating it."""
+
+    scale: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, normalise: nn.Module, image: Tensor) -> PixelScale:
+        """From the values at black and white; ``image`` (C, H, W) gives shape and device."""
+        with torch.no_grad():
+            black = normalise(torch.zeros_like(image)[None])
+            return cls(normalise(torch.ones_like(image)[None]) - black, black)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels to normalised values."""
+        return pixels * self.scale + self.shift
+
+    def pixels(self, values: Tensor) -> Tensor:
+        """Normalised values to pixels, not clipped."""
+        return (values - self.shift) / self.scale
+
+
+@dataclass(frozen=True)
+class DefendedInput:
+    """Inverts behind a defence of the input, which acts inside the edge, in two steps.
+
+    Every observation has its own noisy input: it is inverted to that, as if noisy images were the natural ones; then
+    the image is found that makes the noisy inputs likeliest.
+    """
+
+    noisy: Stage  # from what was sent to noisy inputs, in units of pixels
+    clean: Stage  # from noisy inputs, in normalised units, to pixels
+    pixel_scale: PixelScale
+    run: Run
+
+    @classmethod
+    def make(cls, attack: RMLE, edge: Edge, chain: Chain, public: Tensor, descent: Descent, run: Run) -> DefendedInput:
+        """Fit and tune both steps on public images under fresh draws."""
+        hidden, stream = chain.at("input"), run.stream("rmle/noisy-public")
+        scale = PixelScale.of(edge.normalise, public[0])
+        noisy = scale.pixels(hidden.sample(edge.normalise(public), stream))
+        body: Body = lambda images: as_tuple(edge.body(scale.normalised(images)))  # noqa: E731
+        free = Descent(descent.steps, descent.rate, box=False, tolerance=descent.tolerance)
+        first = make_stage(body, chain.at("wire"), noisy, 1, free, 1, run, "rmle/input")
+        blurred = Descent(descent.steps, descent.rate, box=True, tolerance=INPUT_TOLERANCE)
+        second = make_stage(
+            lambda pixels: (edge.normalise(pixels),), hidden, public, attack.observations, blurred, 1, run, "rmle"
+        )
+        return cls(first, second, scale, run)
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to pixels (N, C, H, W)."""
+        sent = _on(self.run, activations)
+        count, k = sent[0].shape[:2]
+        alone = tuple(part.flatten(0, 1)[:, None] for part in sent)
+        noisy = self.pixel_scale.normalised(self.noisy.invert(alone, self.run, "rmle/input"))
+        # what is zero within the width of a point mass may have been set to zero
+        noisy = torch.where(noisy.abs() < INPUT_TOLERANCE[1], torch.zeros_like(noisy), noisy)
+        guess = self.clean.invert((noisy.view(count, k, *noisy.shape[1:]),), self.run, "rmle")
+        return guess.to(activations[0].device)
+
+
+@dataclass(frozen=True)
+class PaperObjective:
+    """IoTJ20 eq. 1c for each of N images, in normalised space: ED(x, x0) + lambda TV(x); or with the scripts' means."""
+
+    edge: Edge
+    sent: Activations
+    means: bool
+    weight: float
+    beta: float
+
+    def __call__(self, values: Tensor, tolerance: float) -> Tensor:  # noqa: ARG002 - it has no tolerance
+        """(N, C, H, W) to (N,)."""
+        total = torch.zeros(len(values), device=values.device)
+        for clean, part in zip(as_tuple(self.edge.body(values)), self.sent, strict=True):
+            squares = (clean[:, None] - part).square().flatten(2).mean(1)
+            total = total + (squares.mean(1) if self.means else squares.sum(1))
+        if not self.weight:
+            return total
+        return total + self.weight * (
+            mean_squared_differences(values) if self.means else total_variation(values, self.beta)
+        )
+
+    def select(self, rows: Tensor) -> PaperObjective:
+        """The objective of these images only."""
+        return PaperObjective(self.edge, tuple(p[rows] for p in self.sent), self.means, self.weight, self.beta)
+
+
+@dataclass(frozen=True)
+class PaperInverter:
+    """rMLE as the paper, or its scripts, run it: from zeros in normalised space, no box, clipped at the end."""
+
+    attack: RMLE
+    edge: Edge
+    image: torch.Size
+    run: Run
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to pixels (N, C, H, W)."""
+        sent, attack = _on(self.run, activations), self.attack
+        means = attack.objective == "mean-squared"
+        weight = attack.smoothness_weight
+        if weight is None:
+            weight = scripts_weight(self.edge, self.image[0]) if means else paper_weight(sent)
+        descent = Descent(
+            attack.steps, attack.learning_rate, box=False, annealed=1.0, cosine=False,
+            betas=(0.9, 0.999), epsilon=1e-3, amsgrad=True,
+        )  # fmt: skip
+        start = torch.zeros(len(sent[0]), *self.image, device=self.run.device)
+        self.run.progress.start("rmle", attack.steps)
+        objective = PaperObjective(self.edge, sent, means, weight, attack.beta)
+        values, _ = descend(objective, start, descent, self.run, "rmle")
+        self.run.progress.finish()
+        return PixelScale.of(self.edge.normalise, start[0]).pixels(values).clamp(0, 1).to(activations[0].device)
+
+
+def paper_weight(sent: Activations) -> float:
+    """Lambda of the paper: 0 before the first fully connected layer (a feature map crosses), else 0.1."""
+    return 0.0 if any(part.ndim - 2 >= 2 for part in sent) else PAPER_WEIGHT
+
+
+def scripts_weight(edge: nn.Module, channels: int) -> float:
+    """Lambda of the scripts, by the edge's depth; at one that they did not attack, that of the next shallower one."""
+    weights = [p.ndim for p in edge.parameters()]
+    colour, convolutions, connected = channels > 1, weights.count(4), weights.count(2)
+    known = [k for k in SCRIPT_WEIGHTS if k[0] == colour and k[1] <= convolutions and k[2] <= connected]
+    return SCRIPT_WEIGHTS[max(known, key=lambda k: (k[2], k[1]))] if known else (0.0 if colour else 1.0)
