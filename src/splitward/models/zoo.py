@@ -116,7 +116,7 @@ def find_model(name: str) -> Callable[..., nn.Module]:
     try:
         constructor: Callable[..., nn.Module] = find("model", name)
     except RegistryError as error:
-        raise ModelError(f"{str(error).rstrip('.')}, or write package.module:factory, or name a .pt2 file.") from None
+        raise ModelError(f"{error} A model can also be package.module:factory, or a .pt2 file.") from None
     return constructor
 
 
