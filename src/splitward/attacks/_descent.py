@@ -50,7 +50,7 @@ class Descent:
     def tolerance_at(self, step: int) -> float:
         """The tolerance of a step."""
         first, last = self.tolerance
-        return first * (last / first) ** min(1.0, step / max(1.0, self.annealed * self.steps))
+        return first * math.pow(last / first, min(1.0, step / max(1.0, self.annealed * self.steps)))
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
