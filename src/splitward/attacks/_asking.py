@@ -60,9 +60,10 @@ class Interview:
     augmented images) up to what is left; the answers are kept and used again and again. Without a budget a device
     without randomness is asked once for every image and augmented image, and one with randomness afresh for every
     batch. With ``observations`` > 1 a batch holds that many draws of each image, or (every other batch) fewer.
+    ``wish``: images that the training will look at; a smaller public set is stretched to no more than that.
     """
 
-    def __init__(self, knowledge: BlackBox, observations: int, shift: float, run: Run) -> None:
+    def __init__(self, knowledge: BlackBox, observations: int, shift: float, wish: int, run: Run) -> None:
         self.query, self.observations, self.shift = knowledge.query, observations, shift
         order = torch.randperm(len(knowledge.public), generator=run.stream("public-order"), device=run.device)
         images = knowledge.public.images[order]
@@ -83,7 +84,7 @@ class Interview:
         reserved = max(1, min(HELD, len(images) // 8))
         self._held = self._as_sets(ask(self.query, images[:reserved], self.draws)), images[:reserved]
         self.bytes = self.draws * sum(s.bytes_per_sample for s in knowledge.activation)
-        wanted = int(min(left(self.query), ENOUGH * self.draws)) // self.draws
+        wanted = int(min(left(self.query), min(wish, ENOUGH) * self.draws)) // self.draws
         self.images = self._stretched(images[reserved:], wanted, run)
         small = self.bytes * len(self.images) <= CACHE_BYTES
         self.kept = allowed < math.inf or (not self.random and small)

@@ -24,6 +24,10 @@ POINTS = 16
 """Looks at the hold-out, and points of a loss trace."""
 APART = 10
 """Steps between two of them, at least."""
+PATIENCE = 5
+"""Looks in a row without an improvement that end a training ..."""
+BETTER = 1e-3
+"""... of at least this share of the best loss."""
 INVERT_BATCH = 128
 
 
@@ -95,14 +99,6 @@ def picture_loss(guess: Tensor, truth: Tensor, structure: float) -> Tensor:
     return error + structure * (1 - structural_similarity(guess.clamp(0, 1), truth).mean())
 
 
-def supports_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
-    return any(probe() for probe in probes if probe is not None)
-
-
 @torch.no_grad()
 def invert(decoder: nn.Module, activations: Activations) -> Tensor:
     """What ``decoder`` says for activations, each (N, k, *shape), in [0, 1]."""
@@ -138,61 +134,75 @@ class Average:
             value.copy_(held)
 
 
-def train_decoder(
-    decoder: nn.Module,
-    source: Source,
-    schedule: Schedule,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    run: Run,
-    phase: str,
-    low_precision: bool = False,
+Loss = Callable[[Generator], Tensor]
+"""The loss of a fresh batch, drawn with the generator; differentiable."""
+
+
+def train(
+    module: nn.Module, loss: Loss, held_loss: Callable[[], float], schedule: Schedule, run: Run, phase: str
 ) -> float:
-    """Train ``decoder`` in place for ``schedule.steps``; returns its loss on the hold-out.
+    """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
-    The moving average of the weights that does best on the hold-out is kept, the start included. ``low_precision``:
-    bfloat16 where the hardware has it.
+    The moving average of the weights that does best on the hold-out is kept, the start included. Training ends early
+    when the hold-out gains nothing any more (never under the papers' schedule).
     """
-    device, draws = run.device, run.stream(f"{phase}/batches")
-    decoder.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = [p for p in decoder.parameters() if p.requires_grad]
-    decay = 0.0 if schedule.halve_every is not None else schedule.weight_decay
+    draws, papers = run.stream(f"{phase}/batches"), schedule.halve_every is not None
+    module.to(device=run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    decay = 0.0 if papers else schedule.weight_decay
     optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=decay)
-    average = Average(decoder, 0.0 if schedule.halve_every is not None else schedule.average)
-    activations, truth = source.held()
-    low = low_precision and supports_bfloat16(device)
-
-    def held_loss() -> float:
-        return float(loss(invert(decoder, activations), truth))
-
-    best, kept = held_loss(), [p.detach().clone() for p in parameters]
+    average = Average(module, 0.0 if papers else schedule.average)
+    module.eval()
+    idle, best, kept = 0, held_loss(), [p.detach().clone() for p in parameters]
     run.record_loss(phase, 0, best)
     every = max(APART, math.ceil(schedule.steps / POINTS))
     run.progress.start(f"training the {phase}", schedule.steps)
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
-        sent, pixels = source.batch(schedule.batch, draws)
-        decoder.train()
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            guess = decoder(sent)
-        error = loss(guess.float(), pixels)
+        module.train()
+        error = loss(draws)
         optimiser.zero_grad(set_to_none=True)
         error.backward()
         optimiser.step()
         average.update()
-        if (step + 1) % every == 0 or step + 1 == schedule.steps:
-            average.swap()
-            now = held_loss()
-            if now < best:
-                best, kept = now, [p.detach().clone() for p in parameters]
-            average.swap()
-            run.record_loss(phase, step + 1, now)
         run.progress.advance(1, f"loss {error.item():.4f}")
+        if (step + 1) % every and step + 1 < schedule.steps:
+            continue
+        average.swap()
+        module.eval()
+        now = held_loss()
+        idle = 0 if now < (1 - BETTER) * best else idle + 1
+        if now < best:
+            best, kept = now, [p.detach().clone() for p in parameters]
+        average.swap()
+        run.record_loss(phase, step + 1, best)  # of what is kept: where it stays, more steps of this gain nothing
+        if idle >= PATIENCE and not papers:
+            break
     run.progress.finish()
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
+    module.eval()
     return best
+
+
+def train_decoder(
+    decoder: nn.Module,
+    source: Source,
+    schedule: Schedule,
+    compare: Callable[[Tensor, Tensor], Tensor],
+    run: Run,
+    phase: str = "decoder",
+) -> float:
+    """Train ``decoder`` on pairs from ``source``, by ``compare`` (guess, truth); returns its loss on the hold-out."""
+    activations, truth = source.held()
+
+    def loss(generator: Generator) -> Tensor:
+        sent, pixels = source.batch(schedule.batch, generator)
+        return compare(decoder(sent), pixels)
+
+    return train(decoder, loss, lambda: float(compare(invert(decoder, activations), truth)), schedule, run, phase)
 
 
 def augment(images: Tensor, shift: float, generator: Generator) -> Tensor:

@@ -68,7 +68,7 @@ class InverseNetwork:
 
     def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
         """Ask, and train. Raises NotApplicable with fewer than two public images or queries."""
-        source = Interview(knowledge, self.observations, self.shift, run)
+        source = Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run)
         if self.architecture == "scripts":
             return self._scripts(knowledge, source, run)
         with run.constructing("decoder"):
@@ -86,7 +86,7 @@ class InverseNetwork:
         def loss(guess: Tensor, truth: Tensor) -> Tensor:
             return picture_loss(guess, truth, self.structure)
 
-        train_decoder(decoder, source, schedule, loss, run, "decoder")
+        train_decoder(decoder, source, schedule, loss, run)
         return lambda activations: invert(decoder, activations)
 
     def _count(self, source: Interview) -> int:
@@ -107,5 +107,5 @@ class InverseNetwork:
         def loss(guess: Tensor, truth: Tensor) -> Tensor:  # in normalised pixel space
             return ((guess - truth) / decoder.std).square().mean()
 
-        train_decoder(decoder, source, schedule, loss, run, "decoder")
+        train_decoder(decoder, source, schedule, loss, run)
         return lambda activations: invert(decoder, activations)

@@ -55,6 +55,8 @@ def run_floors(world: World, secrets: Samples, released: str, effort: str, run: 
     results = []
     for name, plugin in discover("floor").items():
         fields = getattr(plugin, "efforts", {}).get(effort, {}) if effort in EFFORTS else {}
+        if dataclasses.is_dataclass(plugin) and any(f.name == "observations" for f in dataclasses.fields(plugin)):
+            fields = {**fields, "observations": world.observations}
         floor = plugin(**fields)
         own = run.child(f"floor/{name}")
         start = time.perf_counter()

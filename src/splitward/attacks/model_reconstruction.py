@@ -1,0 +1,105 @@
+"""Model reconstruction: a surrogate edge from queries, then rMLE on it (IoTJ20 section III-B; ACSAC19 table 8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from splitward.attacks._affine import identify
+from splitward.attacks._asking import Interview
+from splitward.attacks._surrogate import make_edge, rectified
+from splitward.attacks._training import Schedule, train
+from splitward.attacks.inverse_network import FEW
+from splitward.attacks.rmle import RMLE
+from splitward.core.defence import Chain
+from splitward.core.edge import Edge
+from splitward.core.knowledge import Activations, BlackBox, as_tuple
+from splitward.core.protocols import Inverter
+from splitward.core.registry import register
+from splitward.core.run import Run
+
+SAMPLE = 512
+"""Answers that are looked at for the size of the activation's numbers, and for whether they are rectified."""
+
+
+@register("attack")
+@dataclass(frozen=True)
+class ModelReconstruction:
+    """A surrogate of the edge, fitted to the device's answers for public images, then rMLE on the surrogate.
+
+    The surrogate is fitted to be the likeliest under the defence that the attacker knows of: log p(sent | surrogate(x))
+    is maximal, so that it becomes what the device computes *before* the defence. A defence of the input acts where the
+    attacker cannot see; there the surrogate becomes the mean answer. An edge that turns out to be affine is identified
+    exactly instead.
+
+    ``steps``: of the surrogate's training; ``inversion_steps``: of rMLE. ``architecture``: "sized" (from the shapes
+    alone), or ``package.module:factory`` of a network from normalised pixels to the activation.
+    """
+
+    name: ClassVar[str] = "model-reconstruction"
+    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"steps": 200, "inversion_steps": 150},
+        "standard": {},
+        "thorough": {"steps": 6000, "width": 48, "inversion_steps": 1000},
+    }
+
+    steps: int = 1500
+    batch: int = 64
+    learning_rate: float = 3e-3
+    width: int = 32
+    architecture: str = "sized"
+    inversion_steps: int = RMLE.steps
+    shift: float = 0.08
+    tolerance: float = 0.1
+    observations: int = 1
+    knows_defence: bool = True
+
+    def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
+        """Ask, fit the surrogate, tune rMLE. Raises NotApplicable with fewer than two public images or queries."""
+        source = Interview(knowledge, 1, self.shift, self.steps * self.batch, run)
+        if self.steps and source.affine:
+            exact = identify(*source.first(FEW), source.held(), run)
+            if exact is not None:
+                return exact
+        chain = (knowledge.defence or Chain()).at("wire")
+        seen, _ = source.first(SAMPLE)
+        edge = make_edge(knowledge, self.architecture, self.width, 5, rectified(seen), run)
+        misfit = Misfit(edge, chain, tuple(self.tolerance * a.square().mean().sqrt().item() or 1.0 for a in seen))
+
+        @torch.no_grad()
+        def held() -> float:
+            return float(misfit(*source.held()))
+
+        schedule = Schedule(self.steps, self.batch, self.learning_rate)
+        wrong = train(edge, lambda draws: misfit(*source.batch(self.batch, draws)), held, schedule, run, "surrogate")
+        edge.eval().requires_grad_(False)
+        trust = min(max(math.sqrt(max(2 * wrong, 0)) * self.tolerance, RMLE.tolerance[1]), RMLE.tolerance[0])
+        tolerance = (RMLE.tolerance[0], trust)  # what the surrogate itself gets wrong is no evidence
+        attack = RMLE(steps=self.inversion_steps, observations=self.observations, tolerance=tolerance)
+        return attack.inverter(edge, chain, knowledge.public.images, run)
+
+
+class Misfit:
+    """How unlikely the answers are, given what the surrogate says: minus the log-likelihood, per number.
+
+    In units of the squared ``tolerances``, to which point masses are widened, one for each tensor.
+    """
+
+    def __init__(self, edge: Edge, chain: Chain, tolerances: tuple[float, ...]) -> None:
+        self.edge, self.chain, self.tolerances = edge, chain, tolerances
+
+    def __call__(self, activations: Activations, pixels: Tensor) -> Tensor:
+        """Activations, each (N, 1, *shape), and the pixels asked, to a scalar."""
+        total = torch.zeros((), device=pixels.device)
+        for part, clean, tolerance in zip(activations, as_tuple(self.edge(pixels)), self.tolerances, strict=True):
+            sent = part[:, 0]
+            likely = self.chain.log_density(sent, clean, tolerance)
+            if likely is None:  # no closed form: the mean of fresh draws
+                likely = -((sent - clean) ** 2).flatten(1).sum(1) / (2 * tolerance**2)
+            total = total - likely.sum() / sent.numel()
+        return total
