@@ -110,6 +110,7 @@ def write_weights(network: nn.Module, out: Path, provenance: Mapping[str, Any]) 
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         save_file(state, part, metadata={"format": "pt", "trained": json.dumps(provenance)})
+        part.chmod(0o644)  # safetensors makes files that only their owner can read
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
