@@ -58,6 +58,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+    return any(probe() for probe in probes if probe is not None)
+
+
 @dataclass
 class Run:
     """Seed, device, effort, progress and trace. There is no global seed: every draw names its stream."""

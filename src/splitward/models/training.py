@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from splitward.core.errors import ModelError
 from splitward.core.knowledge import Samples
-from splitward.core.run import Run
+from splitward.core.run import Run, supports_bfloat16
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,6 @@ def cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
     columns = torch.arange(width, device=images.device).view(1, 1, 1, -1)
     inside = ((rows - centre[0] * height).abs() <= side / 2) & ((columns - centre[1] * width).abs() <= side / 2)
     return images.masked_fill(inside, 0.5)
-
-
-def supports_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are done by the hardware rather than emulated."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
-    return any(probe() for probe in probes if probe is not None)
 
 
 @torch.no_grad()
