@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splitward._version import __version__
 from splitward.audit.grant import grant
 from splitward.audit.plant import planted
 from splitward.audit.suite import Entry
@@ -70,13 +71,11 @@ class Bench:
     def __post_init__(self) -> None:
         self.secrets_hash = samples_hash(self.secrets)
 
-    def address(self, entry: Entry, believed: World, true: World) -> str:
-        """The content address of one trial: the same address, the same numbers."""
-        versions = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": str(self.run.device)}
-        return digest(
-            entry.name, entry.parameters, entry.kind.label, believed.key, true.key, self.secrets_hash,
-            self.run.seed, self.budget, versions,
-        )  # fmt: skip
+    def address(self, name: str, parameters: dict[str, Any], believed: World, true: World) -> str:
+        """The content address of one trial (or floor): the same address, the same numbers."""
+        machine = (__version__, torch.__version__, torch.get_num_threads(), str(self.run.device))
+        worlds = (believed.key, true.key)
+        return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, self.budget, *machine)
 
     def sent(self, world: World) -> Activations:
         """What the device sends for the secrets: the same draws for every attack on this world."""
@@ -96,7 +95,7 @@ class Bench:
 
     def attack(self, entry: Entry, believed: World, true: World) -> Outcome:
         """Let ``entry``, prepared in the world that it believes in, loose on what the true world sends."""
-        key = self.address(entry, believed, true)
+        key = self.address(entry.name, entry.parameters, believed, true)
         if key not in self._outcomes:
             prepared = self._prepare(entry, believed)
             prepared.run.trace = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from splitward.audit.bench import sound
-from splitward.audit.suite import EFFORTS, parameters_of
+from splitward.audit.suite import parameters_of
 from splitward.audit.world import World, outputs
 from splitward.core.errors import NotApplicable
 from splitward.core.knowledge import Released, Samples
@@ -43,34 +44,55 @@ def answers(world: World, images: Tensor, released: str, draws: int, run: Run, r
     )
 
 
-def run_floors(world: World, secrets: Samples, released: str, effort: str, run: Run) -> list[FloorOutcome]:
-    """Every floor against ``secrets``. None of them is handed an activation."""
-    known: Tensor | None = None
-    theirs: Tensor | None = None
-    if released != "none":
-        k = world.observations
-        draws = max(k, DRAWS) if world.chain else k
-        known = answers(world, world.public.images, released, draws, run, "answers/public")
-        theirs = answers(world, secrets.images, released, k, run, "answers/secrets")
-    results = []
+def floors(effort: str, observations: int) -> list[tuple[str, Any]]:
+    """Every floor plugin by name, configured for the effort and for k observations."""
+    configured = []
     for name, plugin in discover("floor").items():
-        fields = getattr(plugin, "efforts", {}).get(effort, {}) if effort in EFFORTS else {}
+        fields = dict(getattr(plugin, "efforts", {}).get(effort, {}))
         if dataclasses.is_dataclass(plugin) and any(f.name == "observations" for f in dataclasses.fields(plugin)):
-            fields = {**fields, "observations": world.observations}
-        floor = plugin(**fields)
-        own = run.child(f"floor/{name}")
-        start = time.perf_counter()
-        try:
-            allowed = name.startswith("allowed")
-            invert = floor.prepare(Released(world.input, world.public, known if allowed else None, released), own)
-            guess = sound(invert(theirs if allowed else None, len(secrets)), name, secrets)
-        except NotApplicable:
-            continue
-        results.append(
-            FloorOutcome(
-                name, "allowed" if allowed else "prior", released if allowed else "none",
-                parameters_of(floor),
-                guess, own.trace, time.perf_counter() - start,
-            )
-        )  # fmt: skip
-    return results
+            fields["observations"] = observations
+        configured.append((name, plugin(**fields)))
+    return configured
+
+
+@dataclasses.dataclass
+class Release:
+    """The released answers for public images and for the secrets, drawn on first use. It holds no activation."""
+
+    world: World
+    secrets: Samples
+    kind: str
+    run: Run
+
+    @functools.cached_property
+    def known(self) -> Tensor | None:
+        """For the public images, (M, draws, classes)."""
+        if self.kind == "none":
+            return None
+        k = self.world.observations
+        draws = max(k, DRAWS) if self.world.chain else k
+        return answers(self.world, self.world.public.images, self.kind, draws, self.run, "answers/public")
+
+    @functools.cached_property
+    def theirs(self) -> Tensor | None:
+        """For the secrets, (N, k, classes)."""
+        if self.kind == "none":
+            return None
+        k = self.world.observations
+        return answers(self.world, self.secrets.images, self.kind, k, self.run, "answers/secrets")
+
+
+def run_floor(name: str, floor: Any, release: Release) -> FloorOutcome | None:
+    """One floor against the secrets; None where it has nothing to say. It is handed no activation."""
+    world, allowed = release.world, name.startswith("allowed")
+    own = release.run.child(f"floor/{name}")
+    start = time.perf_counter()
+    try:
+        known, theirs = (release.known, release.theirs) if allowed else (None, None)
+        invert = floor.prepare(Released(world.input, world.public, known, release.kind), own)
+        guess = sound(invert(theirs, len(release.secrets)), name, release.secrets)
+    except NotApplicable:
+        return None
+    seconds = time.perf_counter() - start
+    kind, released = ("allowed", release.kind) if allowed else ("prior", "none")
+    return FloorOutcome(name, kind, released, parameters_of(floor), guess, own.trace, seconds)

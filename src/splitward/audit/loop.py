@@ -15,8 +15,8 @@ from torch import Tensor
 
 from splitward.audit.bench import Bench, Outcome, digest
 from splitward.audit.environment import environment
-from splitward.audit.floors import FloorOutcome, run_floors
-from splitward.audit.suite import Entry, suite
+from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
+from splitward.audit.suite import Entry, parameters_of, suite
 from splitward.audit.target import Target
 from splitward.audit.world import World, accuracy, samples_hash
 from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError
@@ -134,6 +134,12 @@ def measure(guess: Tensor, truth: Tensor) -> tuple[dict[str, schema.Estimate], d
     return estimates, values
 
 
+def foreign_scales() -> dict[str, schema.Scale]:
+    """How to read the metrics that the record does not know by itself: other people's plugins."""
+    foreign = {name: m for name, m in discover("metric").items() if name not in schema.SCALES}
+    return {n: schema.Scale(unit=m.unit, higher_is_closer=m.higher_is_closer) for n, m in foreign.items()}
+
+
 class _Audit:
     """The state of one audit while it runs."""
 
@@ -148,20 +154,40 @@ class _Audit:
             self.tensors["labels"] = cast_.secrets.labels.cpu().numpy()
         self.finished = store.finished_trials(out) if out is not None else {}
 
-    def floor(self, outcome: FloorOutcome) -> schema.Floor:
-        key = f"floor/{outcome.name.replace('/', '-')}"
-        self.tensors[key] = outcome.guess.cpu().numpy()
+    def floors(self, cast_: Cast) -> tuple[schema.Floor, ...]:
+        """Every floor; finished ones are read, not run again."""
+        settings, done = self.settings, []
+        release = Release(self.world, cast_.secrets, settings.released, self.run)
+        known = store.finished_floors(self.out) if self.out is not None else {}
+        for name, plugin in floors(settings.effort, settings.observations):
+            key = self.bench.address(f"floor/{name}/{settings.released}", parameters_of(plugin), self.world, self.world)
+            tensor = f"floor/{name.replace('/', '-')}"
+            if key in known:
+                floor, guess = known[key]
+            else:
+                outcome = run_floor(name, plugin, release)
+                if outcome is None:
+                    continue
+                floor, guess = self._floor(outcome, tensor), outcome.guess.cpu().numpy()
+                if self.out is not None:
+                    store.append_floor(self.out, key, floor, guess)
+            if guess is not None:
+                self.tensors[tensor] = guess
+            done.append(floor)
+        return tuple(done)
+
+    def _floor(self, outcome: FloorOutcome, tensor: str) -> schema.Floor:
         metrics, per_sample = measure(outcome.guess, self.truth)
         return schema.Floor(
             name=outcome.name, kind=outcome.kind, released=outcome.released,
             observations=self.settings.observations, parameters=outcome.parameters, metrics=metrics,
-            per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=key,
+            per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=tensor,
         )  # fmt: skip
 
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
-        key = self.bench.address(entry, believed, self.world)
+        key = self.bench.address(entry.name, entry.parameters, believed, self.world)
         tensor = f"trial/{index}"
         if key in self.finished:
             trial, guess = self.finished[key]
@@ -255,7 +281,7 @@ def audit(
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
     measured = _accuracy(state.world, cast_.held_out, run)
     run.progress.advance(1, "floors")
-    floors = tuple(state.floor(f) for f in run_floors(state.world, cast_.secrets, released, effort, run))
+    reached = state.floors(cast_)
     done = []
     for index, (entry, adaptive) in enumerate(trials):
         run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
@@ -267,13 +293,14 @@ def audit(
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
-        floors=floors, trials=tuple(done),
+        floors=reached, scales=foreign_scales(), trials=tuple(done),
     )  # fmt: skip
     record = decide(record)
     record = record.model_copy(update={"checks": checks.check(record)})
     record.attach(state.tensors)
     if out is not None:
         record.save(out)
+        store.clear_unfinished(out)
     return record
 
 
