@@ -1,4 +1,4 @@
-"""How likely what crossed the wire is, given what the device computed: from the description of the defence alone."""
+"""How likely what crossed the wire is, given what an undefended device computes: from the defence's description."""
 
 from __future__ import annotations
 
@@ -6,38 +6,61 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from splitward.core.defence import Chain
 from splitward.core.knowledge import Activations
 
-MOMENT_DRAWS = 8
-"""Draws of a defence without a closed form, from which its mean and variance are estimated at each step."""
+SPREAD = 1e-6
+"""Variance, relative to the largest, below which an entry counts as constant over the public images."""
 
 Body = Callable[[Tensor], tuple[Tensor, ...]]
-"""From images (N, C, H, W) to what the device computes, one tensor per value, each (N, *shape)."""
+"""From images (N, C, H, W) to what the undefended device computes, one tensor per value, each (N, *shape)."""
+
+Law = Callable[[Tensor, Tensor, float], Tensor]
+"""log p(sent | clean) of one tensor: (sent (N, *shape), clean (N, *shape), tolerance) to (N,), up to a constant."""
 
 
-def moment_log_density(chain: Chain, sent: Tensor, clean: Tensor, tolerance: float, generator: Generator) -> Tensor:
-    """A normal law with the mean and the variance of fresh draws for ``clean``, where there is no closed form; (N,).
+@dataclass(frozen=True)
+class FittedLaw:
+    """A normal law for each entry, ``sent = gain * clean + offset + noise``, fitted to public draws.
 
-    The gradient flows through the mean (every defence's draw is differentiable), and through the variance.
+    For defences without a closed form: of the input, and chains whose parts do not compose to one. What they do to the
+    expectation and the spread of an entry is kept, the rest is not.
     """
-    draws = torch.stack([chain.sample(clean, generator) for _ in range(MOMENT_DRAWS)])
-    mean, variance = draws.mean(0), draws.var(0) + tolerance**2
-    density = -((sent - mean) ** 2) / (2 * variance) - variance.log() / 2
-    return density.reshape(len(density), -1).sum(1)
+
+    gain: Tensor
+    offset: Tensor
+    variance: Tensor
+
+    def __call__(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor:
+        """-(sent - gain * clean - offset)^2 / (2 (variance + tolerance^2)), summed over entries, (N,)."""
+        away = sent - self.gain * clean - self.offset
+        return (-away.square() / (2 * (self.variance + tolerance**2))).reshape(len(sent), -1).sum(1)
 
 
-def log_density(chain: Chain, sent: Tensor, clean: Tensor, tolerance: float, generator: Generator) -> Tensor:
-    """log p(sent | clean) of k observations: ``sent`` (N, k, *shape), ``clean`` (N, *shape) to (N,)."""
-    count, k = sent.shape[:2]
-    repeated = clean if k == 1 else clean.repeat_interleave(k, 0)
-    flat = sent.flatten(0, 1)
-    value = chain.log_density(flat, repeated, tolerance)
-    if value is None:
-        value = moment_log_density(chain, flat, repeated, tolerance, generator)
-    return value.view(count, k).sum(1)
+def fit_law(clean: Tensor, sent: Tensor) -> FittedLaw:
+    """Least squares for each entry from public pairs, both (M, *shape)."""
+    clean_mean, sent_mean = clean.mean(0), sent.mean(0)
+    covariance = ((clean - clean_mean) * (sent - sent_mean)).mean(0)
+    spread = (clean - clean_mean).square().mean(0)
+    least = SPREAD * spread.max() + 1e-12
+    gain = torch.where(spread > least, covariance / spread.clamp_min(least), torch.zeros_like(spread))
+    offset = sent_mean - gain * clean_mean
+    return FittedLaw(gain, offset, (sent - gain * clean - offset).square().mean(0))
+
+
+def make_laws(chain: Chain, clean: tuple[Tensor, ...], sent: tuple[Tensor, ...]) -> tuple[Law, ...]:
+    """The defence's own law where it has a closed form on the wire, else one fitted to public pairs (M, *shape)."""
+    if not chain.at("input") and chain.log_density(sent[0][:1], clean[0][:1], 1.0) is not None:
+
+        def exact(sent: Tensor, clean: Tensor, tolerance: float) -> Tensor:
+            value = chain.log_density(sent, clean, tolerance)
+            assert value is not None  # it was not a moment ago
+            return value
+
+        return tuple(exact for _ in clean)
+    return tuple(fit_law(*pair) for pair in zip(clean, sent, strict=True))
 
 
 @dataclass(frozen=True)
@@ -49,19 +72,20 @@ class Likelihood:
     """
 
     body: Body
-    chain: Chain
+    laws: tuple[Law, ...]
     scales: tuple[float, ...]
-    generator: Generator
 
     def __call__(self, images: Tensor, sent: Activations, tolerance: float) -> Tensor:
         """(N, C, H, W) and activations, each (N, k, *shape), to (N,), summed over tensors and observations."""
         return self.of(self.body(images), sent, tolerance)
 
     def of(self, computed: tuple[Tensor, ...], sent: Activations, tolerance: float) -> Tensor:
-        """The same from what the device computed."""
-        total = torch.zeros(len(sent[0]), device=sent[0].device)
-        for clean, part, scale in zip(computed, sent, self.scales, strict=True):
-            total = total + log_density(self.chain, part, clean, tolerance * scale, self.generator)
+        """The same from what the device computes."""
+        total = torch.zeros(sent[0].shape[0], device=sent[0].device)
+        for law, clean, part, scale in zip(self.laws, computed, sent, self.scales, strict=True):
+            count, k = part.shape[:2]
+            repeated = clean if k == 1 else clean.repeat_interleave(k, 0)
+            total = total + law(part.flatten(0, 1), repeated, tolerance * scale).view(count, k).sum(1)
         return total
 
 

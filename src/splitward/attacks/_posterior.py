@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from splitward.attacks._descent import Descent, descend
-from splitward.attacks._likelihood import Body, Likelihood, root_mean_square
+from splitward.attacks._likelihood import Body, Likelihood, make_laws, root_mean_square
 from splitward.attacks._prior import PublicPrior, fit_prior
 from splitward.core.defence import Chain
-from splitward.core.knowledge import Activations
+from splitward.core.edge import Edge, release
+from splitward.core.knowledge import Activations, as_tuple
 from splitward.core.run import Run
 
 NEIGHBOURS = 10
@@ -70,18 +71,18 @@ class Stage:
     restarts: int
     weights: tuple[float, float] = WEIGHTS[0]
 
-    def invert(self, sent: Activations, run: Run, phase: str) -> Tensor:
+    def invert(self, sent: Activations, run: Run) -> Tensor:
         """(N, k, *shape) each to (N, C, H, W), in batches."""
         numbers = sum(part[0].numel() for part in sent) * self.restarts
         size = max(1, BATCH_NUMBERS // numbers)
         parts = [tuple(p[i : i + size] for p in sent) for i in range(0, len(sent[0]), size)]
         weights = torch.tensor(self.weights, device=sent[0].device)
-        run.progress.start(phase, len(parts) * self.descent.steps)
-        found = [self._invert(part, weights.expand(len(part[0]), 2), run, phase) for part in parts]
+        run.progress.start("rmle", len(parts) * self.descent.steps)
+        found = [self._invert(part, weights.expand(len(part[0]), 2), run) for part in parts]
         run.progress.finish()
         return torch.cat(found)
 
-    def _invert(self, sent: Activations, weights: Tensor, run: Run, phase: str) -> Tensor:
+    def _invert(self, sent: Activations, weights: Tensor, run: Run) -> Tensor:
         """One batch: every restart of every image at once; the best by its own loss."""
         centre = self.neighbours(sent) if self.descent.steps else self.prior.mean.expand(len(weights), -1, -1, -1)
         starts, count = [centre], len(weights)
@@ -92,7 +93,7 @@ class Stage:
             starts.append(self.prior.mean.expand_as(centre) if i == 1 else self.references[draw])
         objective = Posterior(self.likelihood, sent, self.prior, centre, weights)
         everyone = torch.arange(count, device=centre.device).repeat(self.restarts)
-        best, loss = descend(objective.select(everyone), torch.cat(starts), self.descent, run, phase)
+        best, loss = descend(objective.select(everyone), torch.cat(starts), self.descent, run, "rmle")
         winner = loss.view(self.restarts, count).argmin(0)
         return best.view(self.restarts, *centre.shape)[winner, torch.arange(count, device=centre.device)]
 
@@ -122,30 +123,36 @@ class Stage:
         tries, count = len(WEIGHTS), len(truth)
         weights = torch.tensor(WEIGHTS, device=truth.device).repeat_interleave(count, 0)
         repeated = tuple(part.repeat(tries, *[1] * (part.ndim - 1)) for part in sent)
-        guess = self._invert(repeated, weights, run.child("tuning"), "tuning").view(tries, *truth.shape)
+        guess = self._invert(repeated, weights, run.child("tuning")).view(tries, *truth.shape)
         error = (guess - truth).square().flatten(2).mean(2).clamp_min(1e-10).log().mean(1)
         return replace(self, weights=WEIGHTS[int(error.argmin())])
 
 
-def make_stage(
-    body: Body, chain: Chain, public: Tensor, k: int, descent: Descent, restarts: int, run: Run, phase: str
-) -> Stage:
-    """A stage for ``body`` and then ``chain``, tuned with ``k`` observations of the last of the ``public`` images.
+def make_stage(edge: Edge, chain: Chain, public: Tensor, k: int, descent: Descent, restarts: int, run: Run) -> Stage:
+    """A stage for the edge under the chain of defences, tuned with ``k`` observations of the last ``public`` images.
 
-    ``public`` (M, C, H, W): images like those that go in; those it is tuned on are not among its references.
+    ``public`` (M, C, H, W): those it is tuned on are not among its references.
     """
+
+    def body(images: Tensor) -> tuple[Tensor, ...]:
+        return as_tuple(edge(images))
+
+    def draw(images: Tensor) -> tuple[Tensor, ...]:
+        return release(edge, chain, images, stream)
+
+    stream = run.stream("rmle/draws")
     held = min(TUNING_IMAGES, len(public) // 4)
     references, truth = public[: len(public) - held], public[len(public) - held :]
-    sizes = body(references[:1])
-    size = min(REFERENCES, max(64, REFERENCE_NUMBERS // sum(part[0].numel() for part in sizes)))
-    computed = evaluate(body, references[:size])
-    likelihood = Likelihood(body, chain, root_mean_square(computed), run.stream(f"{phase}/moments"))
-    stage = Stage(likelihood, fit_prior(references), references[:size], computed, descent, restarts)
-    stream = run.stream(f"{phase}/tuning")
-    sent = tuple(
-        torch.stack([chain.sample(part, stream) for _ in range(k)], 1) for part in (body(truth) if held else sizes)
-    )
-    return stage.tuned(sent, truth, run)
+    numbers = sum(part.numel() for part in body(references[:1]))
+    shown = references[: min(REFERENCES, max(64, REFERENCE_NUMBERS // numbers))]
+    computed = evaluate(body, shown)
+    laws = make_laws(chain, computed, evaluate(draw, shown) if chain else computed)
+    likelihood = Likelihood(body, laws, root_mean_square(computed))
+    stage = Stage(likelihood, fit_prior(references), shown, computed, descent, restarts)
+    if not held:
+        return stage
+    draws = [draw(truth) for _ in range(k)]
+    return stage.tuned(tuple(torch.stack(parts, 1) for parts in zip(*draws, strict=True)), truth, run)
 
 
 @torch.no_grad()

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from splitward.attacks._descent import Descent, descend
-from splitward.attacks._likelihood import Body
-from splitward.attacks._posterior import Stage, make_stage
+from splitward.attacks._posterior import make_stage
 from splitward.attacks._prior import mean_squared_differences, total_variation
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
@@ -35,8 +34,6 @@ SCRIPT_WEIGHTS = {
     (True, 6, 1): 1e4,  # CIFAR fc1
     (True, 6, 2): 500.0,  # CIFAR fc2
 }
-INPUT_TOLERANCE = (0.3, 0.1)
-"""Width of point masses, in normalised units, in the likelihood of an @input defence given a recovered noisy input."""
 
 
 @register("attack")
@@ -101,20 +98,8 @@ class RMLE:
         if self.objective != "posterior":
             return PaperInverter(self, edge, public.shape[1:], run)
         descent = Descent(self.steps, self.learning_rate, box=True, tolerance=self.tolerance)
-        hidden = chain.at("input")
-        if not hidden:
-            stage = make_stage(
-                lambda pixels: as_tuple(edge(pixels)),
-                chain,
-                public,
-                self.observations,
-                descent,
-                self.restarts,
-                run,
-                "rmle",
-            )
-            return lambda activations: stage.invert(_on(run, activations), run, "rmle").to(activations[0].device)
-        return DefendedInput.make(self, edge, chain, public, descent, run)
+        stage = make_stage(edge, chain, public, self.observations, descent, self.restarts, run)
+        return lambda activations: stage.invert(_on(run, activations), run).to(activations[0].device)
 
 
 def _on(run: Run, activations: Activations) -> Activations:
@@ -122,69 +107,6 @@ def _on(run: Run, activations: Activations) -> Activations:
         if not torch.isfinite(part).all():
             raise AttackError("rmle: the activations hold numbers that are not finite; audit a model that has none.")
     return tuple(part.detach().to(run.device, torch.float32) for part in activations)
-
-
-@dataclass(frozen=True)
-class PixelScale:
-    """The edge's normalisation as ``scale * pixels + shift``, entry by entry, found by evaluating it."""
-
-    scale: Tensor
-    shift: Tensor
-
-    @classmethod
-    def of(cls, normalise: nn.Module, image: Tensor) -> PixelScale:
-        """From the values at black and white; ``image`` (C, H, W) gives shape and device."""
-        with torch.no_grad():
-            black = normalise(torch.zeros_like(image)[None])
-            return cls(normalise(torch.ones_like(image)[None]) - black, black)
-
-    def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels to normalised values."""
-        return pixels * self.scale + self.shift
-
-    def pixels(self, values: Tensor) -> Tensor:
-        """Normalised values to pixels, not clipped."""
-        return (values - self.shift) / self.scale
-
-
-@dataclass(frozen=True)
-class DefendedInput:
-    """Inverts behind a defence of the input, which acts inside the edge, in two steps.
-
-    Every observation has its own noisy input: it is inverted to that, as if noisy images were the natural ones; then
-    the image is found that makes the noisy inputs likeliest.
-    """
-
-    noisy: Stage  # from what was sent to noisy inputs, in units of pixels
-    clean: Stage  # from noisy inputs, in normalised units, to pixels
-    pixel_scale: PixelScale
-    run: Run
-
-    @classmethod
-    def make(cls, attack: RMLE, edge: Edge, chain: Chain, public: Tensor, descent: Descent, run: Run) -> DefendedInput:
-        """Fit and tune both steps on public images under fresh draws."""
-        hidden, stream = chain.at("input"), run.stream("rmle/noisy-public")
-        scale = PixelScale.of(edge.normalise, public[0])
-        noisy = scale.pixels(hidden.sample(edge.normalise(public), stream))
-        body: Body = lambda images: as_tuple(edge.body(scale.normalised(images)))  # noqa: E731
-        free = Descent(descent.steps, descent.rate, box=False, tolerance=descent.tolerance)
-        first = make_stage(body, chain.at("wire"), noisy, 1, free, 1, run, "rmle/input")
-        blurred = Descent(descent.steps, descent.rate, box=True, tolerance=INPUT_TOLERANCE)
-        second = make_stage(
-            lambda pixels: (edge.normalise(pixels),), hidden, public, attack.observations, blurred, 1, run, "rmle"
-        )
-        return cls(first, second, scale, run)
-
-    def __call__(self, activations: Activations) -> Tensor:
-        """(N, k, *shape) each to pixels (N, C, H, W)."""
-        sent = _on(self.run, activations)
-        count, k = sent[0].shape[:2]
-        alone = tuple(part.flatten(0, 1)[:, None] for part in sent)
-        noisy = self.pixel_scale.normalised(self.noisy.invert(alone, self.run, "rmle/input"))
-        # what is zero within the width of a point mass may have been set to zero
-        noisy = torch.where(noisy.abs() < INPUT_TOLERANCE[1], torch.zeros_like(noisy), noisy)
-        guess = self.clean.invert((noisy.view(count, k, *noisy.shape[1:]),), self.run, "rmle")
-        return guess.to(activations[0].device)
 
 
 @dataclass(frozen=True)
@@ -239,7 +161,16 @@ class PaperInverter:
         objective = PaperObjective(self.edge, sent, means, weight, attack.beta)
         values, _ = descend(objective, start, descent, self.run, "rmle")
         self.run.progress.finish()
-        return PixelScale.of(self.edge.normalise, start[0]).pixels(values).clamp(0, 1).to(activations[0].device)
+        return pixels_of(self.edge.normalise, values).clamp(0, 1).to(activations[0].device)
+
+
+def pixels_of(normalise: nn.Module, values: Tensor) -> Tensor:
+    """Undo a normalisation that is affine in each pixel, whatever its module: from its values at black and white."""
+    with torch.no_grad():
+        black = normalise(torch.zeros_like(values[:1]))
+        white = normalise(torch.ones_like(values[:1]))
+    pixels: Tensor = (values - black) / (white - black)
+    return pixels
 
 
 def paper_weight(sent: Activations) -> float:
