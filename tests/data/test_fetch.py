@@ -211,6 +211,7 @@ def test_more_than_announced_is_refused(server, tmp_path):
     server.content = CONTENT * 2
     with pytest.raises(DataError, match="more than 300,000"):
         fetch(remote(server, "no-length"), tmp_path, stall=STALL)
+    assert leftovers(tmp_path) == []
 
 
 def test_nobody_listens(tmp_path):

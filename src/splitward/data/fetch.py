@@ -40,6 +40,10 @@ class Remote:
     members: tuple[str, ...] = ()
 
 
+class _TooLongError(OSError):
+    """A server has more to send than the file has bytes."""
+
+
 def checksum(path: Path, algorithm: str) -> str:
     """``algorithm:HEX`` of a file."""
     with path.open("rb") as file:
@@ -95,6 +99,9 @@ def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress, stall
         fresh = fresh or before == 0
         try:
             _download(url, part, remote, progress, stall)
+        except _TooLongError as error:  # not our file at all
+            part.unlink(missing_ok=True)
+            return str(error)
         except (OSError, http.client.HTTPException) as error:  # urllib's errors and timeouts are OSErrors
             reason = _said(error, stall)
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410):
@@ -135,7 +142,7 @@ def _download(url: str, part: Path, remote: Remote, progress: Progress, stall: f
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else remote.size or None
         if remote.size and total and total > remote.size:
-            raise OSError(f"it offers {total:,} bytes instead of {remote.size:,}")
+            raise _TooLongError(f"it offers {total:,} bytes instead of {remote.size:,}")
         progress.start(f"fetching {remote.name}", total)
         progress.advance(have)
         with part.open("ab" if resumed else "wb") as file:
@@ -144,7 +151,7 @@ def _download(url: str, part: Path, remote: Remote, progress: Progress, stall: f
                 have += len(chunk)
                 progress.advance(len(chunk))
                 if remote.size and have > remote.size:
-                    raise OSError(f"it sent more than {remote.size:,} bytes")
+                    raise _TooLongError(f"it sent more than {remote.size:,} bytes")
         if total is not None and have < total:
             raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
 
