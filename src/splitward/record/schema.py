@@ -10,12 +10,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 SCHEMA_VERSION = 1
 
 ThreatModel = Literal["white-box", "black-box", "query-free"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, at any depth: what JSON gives back, so that a record equals itself after a round trip.
+
+    >>> plain({"steps": 5, "tolerance": (1, (2, 3))})
+    {'steps': 5, 'tolerance': [1, [2, 3]]}
+    """
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+Parameters = Annotated[dict[str, Any], BeforeValidator(plain)]
+"""The configuration of an attack or a floor."""
 
 
 class Part(BaseModel):
@@ -117,7 +132,7 @@ class Floor(Part):
     kind: Literal["prior", "allowed"]
     released: Literal["none", "label", "probabilities", "logits"] = "none"
     observations: int = 1
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     metrics: dict[str, Estimate] = {}
     per_sample: dict[str, list[Finite]] = {}
     seconds: float = 0.0
@@ -149,7 +164,7 @@ class Trial(Part):
     threat_model: ThreatModel
     adaptive: bool
     observations: int = 1
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     status: Literal["ok", "failed", "skipped"] = "ok"
     reason: str = ""
     metrics: dict[str, Estimate] = {}
