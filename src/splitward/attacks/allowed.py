@@ -53,7 +53,7 @@ class Allowed:
 
     name: ClassVar[str] = "allowed"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        effort: {k: v for k, v in fields.items() if k in ("steps", "width", "depth")}
+        effort: {k: v for k, v in fields.items() if k in ("steps", "width", "depth", "batch")}
         for effort, fields in InverseNetwork.efforts.items()
     }
 
