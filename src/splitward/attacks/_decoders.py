@@ -163,7 +163,7 @@ class Decoder(nn.Module):
         with torch.autocast(values[0].device.type, enabled=False):
             linear: Tensor = self.linear(values)
         hidden = self.trunk(self._embed(values))
-        fine = F.gelu(self.rise(hidden))
+        fine = centred(F.gelu(self.rise(hidden)), self.image.shape[-2:])
         seen = torch.cat([fine, linear.clamp(-0.5, 1.5).to(fine.dtype)], 1)
         added: Tensor = self.last(F.gelu(self.refine(seen)))
         return linear + added
