@@ -47,7 +47,7 @@ class ShadowModel:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 200, "decoder_steps": 150, "shadows": 2, "width": 12, "batch": 32},
+        "quick": {"steps": 150, "decoder_steps": 120, "shadows": 2, "width": 12, "batch": 32},
         "standard": {},
         "thorough": {"steps": 2000, "decoder_steps": 4000, "shadows": 5},
     }

@@ -47,10 +47,14 @@ def trials_table(record: Record) -> Table:
             f"[dim]floor {named}[/]", "[dim]no cut[/]", interval(floor.metrics.get("ssim")),
             mean(floor.metrics.get("psnr")), f"{told.mean:.0%}" if told else "–", "",
         )  # fmt: skip
-    table.add_section()
+    held = ""
     for trial in record.trials:
+        if trial.threat_model != held:
+            held = trial.threat_model
+            table.add_section()
+            table.add_row(f"[bold]{held}[/]")
         believes = "defence" if trial.adaptive else "naive" if target.defence != "none" else "–"
-        named = f"{trial.threat_model:<11} {trial.attack}"
+        named = f"  {trial.attack}"
         if trial.status != "ok":
             table.add_row(named, believes, f"[red]{trial.status}[/]", "", "", "")
             continue
