@@ -25,10 +25,9 @@ from splitward.record import checks, schema
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LANGUAGES = {"python", "console", "toml", "json", "text"}
+LANGUAGES = {"python", "console", "toml", "text"}
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`(splitward [a-z][^`]*)`(?!`)")
-PLACEHOLDERS = {"M": "lenet5", "D": "digits", "CUT": "ReLU2", "SPEC": "dropout:0.6", "N": "20", "K": "2", "S": "0"}
 
 
 @dataclass(frozen=True)
@@ -126,16 +125,20 @@ def commands(block):
     return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
 
 
+def resolve(words):
+    """The command that ``splitward ...`` names, its name, and the words that follow it."""
+    command, name, rest = typer.main.get_command(app), words[0], words[1:]
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"there is no command {rest[0]!r}"
+        command, name, rest = command.commands[rest[0]], rest[0], rest[1:]
+    return command, name, [word for word in rest if word != "--debug"]
+
+
 def refuse_unless_parsed(line):
     """Raise where ``splitward ...`` has a command, an option or an argument that does not exist."""
-    words = [w for w in shlex.split(line, comments=True) if w]
-    command, name, rest = typer.main.get_command(app), words[0], words[1:]
-    while hasattr(command, "commands") and rest and rest[0] in command.commands:
-        command, name, rest = command.commands[rest[0]], rest[0], rest[1:]
-    assert not (hasattr(command, "commands") and rest and not rest[0].startswith("-")), f"no command {rest[0]!r}"
-    if {"-h", "--help", "--version"} & set(rest) or (hasattr(command, "commands") and not rest):
-        return
-    command.make_context(name, [w for w in rest if w != "--debug"])
+    command, name, rest = resolve(shlex.split(line, comments=True))
+    if not {"-h", "--help", "--version"} & set(rest):
+        command.make_context(name, rest)
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)
@@ -159,20 +162,28 @@ def test_commands_exist(block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_commands_named_in_the_text_exist(page):
-    for quoted in INLINE.findall(FENCE.sub("", page.read_text())):
-        if "..." not in quoted and "[" not in quoted:
-            words = [PLACEHOLDERS.get(w, w) for w in quoted.split()]
-            if len(words) > 2 or words[1].startswith("-"):
-                refuse_unless_parsed(shlex.join(words))
-            else:
-                assert words[1] in typer.main.get_command(app).commands, quoted
+def test_commands_and_options_named_in_the_text_exist(page):
+    text = FENCE.sub("", page.read_text())
+    every = {option for command in walk(typer.main.get_command(app)) for p in command.params for option in p.opts}
+    for quoted in INLINE.findall(text):
+        command, _, rest = resolve([word for word in quoted.split() if word not in ("...", "[KIND]")])
+        known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help", "--version"}
+        assert {word for word in rest if word.startswith("-")} <= known, quoted
+    for option in re.findall(r"`(--[a-z][a-z-]+)", text):
+        assert option in every, option
 
 
-def test_an_option_that_does_not_exist_is_noticed():
-    for line in ("splitward audit --modle x", "splitward attack", "splitward data fech mnist", "splitward cuts"):
-        with pytest.raises(Exception, match=r"modle|no command|rgument"):
-            refuse_unless_parsed(line)
+def walk(command):
+    """A command and all commands below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from walk(below)
+
+
+@pytest.mark.parametrize("line", ["audit --modle x", "attack", "data fech mnist", "cuts", "audit a.toml b.toml"])
+def test_a_command_that_does_not_exist_is_noticed(line):
+    with pytest.raises(Exception, match=r"--modle|no command|[Mm]issing|unexpected"):
+        refuse_unless_parsed(f"splitward {line}")
 
 
 @pytest.mark.parametrize("block", of("toml"), ids=str)
@@ -186,11 +197,6 @@ def test_settings_are_settings(block, tmp_path):
         file.write_text(block.text)
         settings = read_settings(file, {})
         assert settings.chains
-
-
-@pytest.mark.parametrize("block", of("json"), ids=str)
-def test_json_is_json(block):
-    json.loads(block.text)
 
 
 # --- record.md ---
