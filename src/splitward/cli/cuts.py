@@ -69,10 +69,10 @@ def render(model: str, spec: TensorSpec, found: Sequence[Cut]) -> RenderableType
 
     title = f"{model}, input {spec} ({spec.bytes_per_sample:,} bytes)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    longest = max((len(cut.name) for cut in found), default=0)
-    table.add_column("cut after", overflow="fold", min_width=min(longest, 44))  # a name is to be copied: in one piece
-    table.add_column("what crosses, for one sample", overflow="fold")
-    for heading in ("bytes", "operations\non edge", "parameters\non edge"):
+    longest = min(max((len(cut.name) for cut in found), default=0), 42)
+    table.add_column("cut after", overflow="fold", min_width=longest)  # a name is to be copied: in one piece
+    table.add_column("what crosses, for one sample", overflow="fold", max_width=67 - longest)
+    for heading in ("bytes", "ops on\nthe edge", "params on\nthe edge"):
         table.add_column(heading, justify="right", no_wrap=True)
     least: float = float("inf")
     for cut in found:
@@ -107,7 +107,7 @@ def _share(part: int, whole: int) -> str:
         return "–"
     share = 100 * part / whole
     if 0 < share < 0.1 or 99.9 < share < 100:
-        return "< 0.1 %" if share < 1 else "> 99.9 %"
+        return "<0.1 %" if share < 1 else ">99.9 %"
     return f"{share:.1f} %"
 
 

@@ -29,6 +29,15 @@ class Branch(nn.Module):
         return result
 
 
+class Select(nn.Module):
+    """``if condition: ... else: ...`` after both sides have been computed: the values of the one or of the other."""
+
+    def forward(self, condition: Tensor | bool, *values: Any) -> tuple[Any, ...]:
+        """``condition`` holds one element; ``values``: those of the true side, then as many of the false side."""
+        half = len(values) // 2
+        return values[:half] if bool(condition) else values[half:]
+
+
 class Loop(nn.Module):
     """``while condition(values): values = body(values)`` as one node, from ``torch.while_loop``."""
 
@@ -46,11 +55,15 @@ class Loop(nn.Module):
 
 
 class Guard(nn.Module):
-    """Lets values pass while the control flow stays on a path that was exported, and says so when it does not."""
+    """Lets values pass while the control flow stays on a path that was exported, and says so when it does not.
 
-    def __init__(self, expected: bool) -> None:
+    ``last_index``: the other answer would be an index beyond the last, which the model's own code cannot mean.
+    """
+
+    def __init__(self, expected: bool, last_index: bool = False) -> None:
         super().__init__()
         self.expected = expected
+        self.last_index = last_index
 
     def forward(self, condition: Tensor | bool, *values: Any) -> tuple[Any, ...]:
         """``condition`` holds one element. Raises CutError when it is not as expected."""

@@ -27,8 +27,9 @@ class Cut:
     ``activation``: what crosses, as one sample of each tensor; the edge returns them as (N, *shape). Masks and indices
     cross as float32, complex numbers as pairs, a value that all samples share once per sample.
     ``edge_flops``, ``total_flops``: floating-point operations for one sample (see ``profile.operations``).
-    ``refused``: one sentence, empty where the cut can be made. ``leaks_input``: it is refused because the raw input
-    itself, or a mere reordering or normalisation of it, would cross.
+    ``refused``: one sentence, empty where the cut can be made; ``activation`` is then what has the form of the wire.
+    ``leaks_input``: it is refused because the raw input itself, or a mere reordering or normalisation of it, would
+    cross.
     """
 
     name: str
@@ -77,7 +78,8 @@ class Positions:
         self.cuts: list[Cut] = []
         for p in offered:
             refused, leaks = _refusal(flow, names, crossing, where, p)
-            wires = [make_wire(n, where[n] or Layout(None)) for n in crossing[p] if transportable(value(n))]
+            known = [(n, where[n]) for n in crossing[p] if transportable(value(n))]
+            wires = [make_wire(n, layout) for n, layout in known if layout is not None]
             specs = tuple(w.spec for w in wires)
             self.wires[names[p]] = wires
             self.cuts.append(

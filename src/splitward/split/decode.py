@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from splitward.core.errors import CutError
 from splitward.split import operators
-from splitward.split.blocks import Branch, Guard, Loop, Structure
+from splitward.split.blocks import Branch, Guard, Loop, Select, Structure
 
 _WEIGHT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*", re.ASCII)
 _DEVICE = re.compile(r"(cpu|cuda|mps)(:[0-9]{1,3})?", re.ASCII)
@@ -140,8 +140,10 @@ class _Reader:
 
     def block(self, document: dict[str, Any]) -> nn.Module:
         kind = document.get("kind")
-        if kind == "guard" and isinstance(document.get("expected"), bool):
-            return Guard(document["expected"])
+        if kind == "guard" and all(isinstance(document.get(k), bool) for k in ("expected", "last_index")):
+            return Guard(document["expected"], document["last_index"])
+        if kind == "select":
+            return Select()
         parts = {"branch": ("if_true", "if_false"), "loop": ("condition", "body")}.get(str(kind))
         if parts is None:
             _refuse(f"its graph holds a block of kind {_short(kind)}")

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from splitward.core.errors import CutError
 from splitward.split import operators
-from splitward.split.blocks import Branch, Guard, Loop
+from splitward.split.blocks import Branch, Guard, Loop, Select
 
 
 def encode_graph(module: fx.GraphModule) -> dict[str, Any]:
@@ -51,7 +51,9 @@ def _encode_node(node: fx.Node, module: fx.GraphModule, numbers: dict[fx.Node, i
 
 def _encode_block(block: nn.Module) -> dict[str, Any]:
     if isinstance(block, Guard):
-        return {"kind": "guard", "expected": block.expected}
+        return {"kind": "guard", "expected": block.expected, "last_index": block.last_index}
+    if isinstance(block, Select):
+        return {"kind": "select"}
     if isinstance(block, Branch):
         parts = {"if_true": block.if_true, "if_false": block.if_false}
     elif isinstance(block, Loop):

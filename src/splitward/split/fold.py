@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import SymBool, SymFloat, SymInt, Tensor, fx
 from torch.fx.node import map_aggregate
 
 from splitward.core.errors import CutError
-from splitward.split.blocks import Branch, Guard
+from splitward.split.blocks import Branch, Guard, Loop, Select
+from splitward.split.leaks import operator_name
 from splitward.split.program import Program, Stack, add_module, copy_node, module_of, prune, stack_of
 from splitward.split.shapes import affine, value
 
@@ -42,7 +44,7 @@ def describe(program: Program, node: fx.Node) -> str:
 def _text(module: Any) -> str:
     """A control-flow module's content, whatever its nodes are called."""
     if isinstance(module, Guard):
-        return f"guard {module.expected}"
+        return f"guard {module.expected} {module.last_index}"
     if not isinstance(module, fx.GraphModule):
         return f"{type(module).__name__}({', '.join(_text(child) for child in module.children())})"
     numbers: dict[fx.Node, str] = {}
@@ -56,6 +58,29 @@ def _text(module: Any) -> str:
 
 def _replaced(args: Any, names: dict[fx.Node, str]) -> str:
     return repr(map_aggregate(args, lambda a: names[a] if isinstance(a, fx.Node) else a))
+
+
+_FAILING = re.compile(
+    r"linalg_|cholesky|inverse|lu_|gather|index|take|embedding|scatter|one_hot|item|_local_scalar|nonzero|masked_select"
+    r"|multinomial|bincount|repeat_interleave|unpool|nll_loss|cross_entropy"
+)
+"""Operators that refuse some values, so that they must not be computed where the model would not have."""
+
+
+def is_safe(node: fx.Node, program: Program) -> bool:
+    """Whether the node can be computed from any values, needed or not."""
+    if node.op == "call_module":
+        return _is_safe_block(program.modules[str(node.target)])
+    return not _FAILING.match(operator_name(node))
+
+
+def _is_safe_block(block: Any) -> bool:
+    if isinstance(block, fx.GraphModule):
+        inner = Program(block.graph, modules=dict(block.named_children()))
+        return all(is_safe(n, inner) for n in block.graph.nodes)
+    if isinstance(block, Guard):
+        return block.last_index
+    return not isinstance(block, Loop) and all(_is_safe_block(child) for child in block.children())
 
 
 def _keys(program: Program) -> dict[fx.Node, str]:
@@ -148,10 +173,8 @@ class _Fold:
         differing = self.differing(self.tail)
         results: dict[tuple[int, int], fx.Node] = {}
         if differing:
-            operands = self._operands(made, differing)
-            sides = [self._side(k, operands, [pair[k] for pair in differing]) for k in (0, 1)]
-            name = add_module(result, "cond", Branch(*sides))
-            call = result.graph.call_module(name, (made[self.keys[0][conditions[-1]]], *operands.values()))
+            chosen = made[self.keys[0][conditions[-1]]]
+            call = self._select(chosen, differing, made, result) or self._branch(chosen, differing, made, result)
             call.meta.update(val=tuple(value(x) for x, _ in differing), stack=self._stack(conditions[-1]))
             for k, (x, y) in enumerate(differing):
                 results[id(x), id(y)] = result.graph.call_function(operator.getitem, (call, k))
@@ -168,6 +191,26 @@ class _Fold:
         result.graph.output((*outputs, *(made[self.keys[0][c]] for c in conditions[:-1])))
         prune(result)
         return result
+
+    def _select(
+        self, condition: fx.Node, differing: list[Pair], made: dict[str, fx.Node], result: Program
+    ) -> fx.Node | None:
+        """Where only one side computes anything (an early exit, an ``if`` without ``else``): compute it always, then
+        choose, so that the model can be cut inside of it. None where both do, or where that side could fail."""
+        if all(self.heads) or not all(is_safe(n, p) for p, h in zip(self.programs, self.heads, strict=True) for n in h):
+            return None
+        for program, keys, head in zip(self.programs, self.keys, self.heads, strict=True):
+            for node in head:
+                made[keys[node]] = copy_node(node, program, result, _through(keys, made))
+        values = [made[self.keys[k][pair[k]]] for k in (0, 1) for pair in differing]
+        return result.graph.call_module(add_module(result, "cond", Select()), (condition, *values))
+
+    def _branch(self, condition: fx.Node, differing: list[Pair], made: dict[str, fx.Node], result: Program) -> fx.Node:
+        """A node that computes one side or the other."""
+        operands = self._operands(made, differing)
+        sides = [self._side(k, operands, [pair[k] for pair in differing]) for k in (0, 1)]
+        name = add_module(result, "cond", Branch(*sides))
+        return result.graph.call_module(name, (condition, *operands.values()))
 
     def _operands(self, made: dict[str, fx.Node], differing: list[Pair]) -> dict[str, fx.Node]:
         """What the sides take from before the branch."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.export import Dim
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree
@@ -57,14 +58,7 @@ def capture(model: nn.Module, example: Tensor) -> Program:
     twin = _evaluation_copy(model)
     batch = torch.cat([example, example])[:2].detach()  # not 1: torch.export treats sizes 0 and 1 as constants
     with _quiet():
-        try:
-            program = translate(_export(_Whole(twin, None), batch), "model")
-        except CutError:
-            raise
-        except Exception as error:  # torch.export raises whatever the traced code and its own passes raise
-            if not _depends_on_data(error):
-                raise CutError(_cannot(error)) from error
-            program = _explore(twin, batch)
+        program = _straight(twin, batch) or _explore(twin, batch)
     _check_batch_is_free(program)
     _check_reproduces(program, twin, example)
     for name, tensor in program.tensors.items():
@@ -112,19 +106,31 @@ def _export(whole: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
         return torch.export.export(whole, (batch,), dynamic_shapes=({0: Dim.AUTO},), strict=False)
 
 
+def _straight(twin: nn.Module, batch: Tensor) -> Program | None:
+    """The program of a model that never asks for a value; None where it does."""
+    # a program that torch.export returned keeps the names of its layers only when it is itself exported
+    again = isinstance(twin, fx.GraphModule)
+    try:
+        exported = _export(twin if again else _Whole(twin, None), batch)
+    except Exception as error:  # torch.export raises whatever the traced code and its own passes raise
+        if _depends_on_data(error):
+            return None
+        raise CutError(_cannot(error)) from error
+    return translate(exported, "" if again else "model")
+
+
 def _explore(twin: nn.Module, batch: Tensor) -> Program:
     """The program of a model whose Python code asks for values: traced along every path (see ``paths``)."""
 
     def trace(schedule: Sequence[bool]) -> tuple[Program | None, list[bool], bool]:
         decide = paths.Decide(schedule)
         try:
-            return translate(_export(_Whole(twin, decide), batch), "model"), decide.taken, False
-        except CutError:
-            raise
+            exported = _export(_Whole(twin, decide), batch)
         except Exception as error:  # as above; an error of the model itself ends this path only
             if _depends_on_data(error) or not decide.taken:
                 raise CutError(_cannot(error)) from error
             return None, decide.taken, isinstance(error, IndexError)
+        return translate(exported, "model"), decide.taken, False
 
     return paths.explore(trace)
 
@@ -135,6 +141,10 @@ def _check_batch_is_free(program: Program) -> None:
         raise CutError(f"the model's code fixes the batch size ({size} was tried): it must run at any batch size.")
     # torch's own range of a free size is 2 to infinity (1 is tested by running the graph)
     limits = size.node.shape_env.bound_sympy(size.node.expr)
+    if limits.lower == limits.upper:
+        raise CutError(
+            f"the model's code fixes the batch size ({limits.lower} was tried): it must run at any batch size."
+        )
     if limits.lower > 2 or limits.upper < 2**31:
         raise CutError(
             f"the model computes something else at other batch sizes (this trace holds from {limits.lower} to "
@@ -148,8 +158,9 @@ def _check_reproduces(program: Program, twin: nn.Module, example: Tensor) -> Non
     for size in (1, 3):
         batch = torch.cat([example] * size)[:size].detach()
         with torch.no_grad(), _quiet():
-            truth, again = (_tensors(twin(batch)) for _ in range(2))
-            graph = [t for t in module(batch) if isinstance(t, Tensor)]
+            # each on a clone: a model may overwrite its input
+            truth, again = (_tensors(twin(batch.clone())) for _ in range(2))
+            graph = [t for t in module(batch.clone()) if isinstance(t, Tensor)]
         if not all(_close(a, b) for a, b in zip(truth, again, strict=True)):
             raise CutError(
                 "the model gives two answers to the same input: it must be deterministic in evaluation mode."
@@ -187,7 +198,7 @@ def _trainable(model: nn.Module) -> set[str]:
 
 
 def _depends_on_data(error: BaseException) -> bool:
-    if isinstance(error, GuardOnDataDependentSymNode):
+    if isinstance(error, (GuardOnDataDependentSymNode, DataDependentOutputException)):
         return True
     return any(mark in str(error) for mark in _DATA_DEPENDENT)
 

@@ -7,6 +7,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, fx, nn
 
 from splitward.core.edge import Edge
@@ -111,6 +112,8 @@ def _bare_graph(graph: fx.Graph) -> fx.Graph:
     result.output(result.graph_copy(graph, {}))
     for node in result.nodes:
         node.meta = {}
+        if node.target is torch.ops.aten.view.default:  # what crossed a wire has other strides: view may refuse them
+            node.target = torch.ops.aten.reshape.default
     return result
 
 
@@ -120,6 +123,8 @@ def _own(tensor: Tensor) -> Tensor:
 
 
 def _unknown(at: str, names: list[str]) -> str:
+    if not names:
+        return f"there is no cut named {at!r}: the model computes nothing from its input."
     near = difflib.get_close_matches(at, names, n=3, cutoff=0.5)
     near = near or [n for n in names if at and (at.lower() in n.lower() or n.lower() in at.lower())][:3]
     some = ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-3:]])

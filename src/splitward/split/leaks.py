@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from splitward.split.blocks import Branch, Guard, Loop
+from splitward.split.blocks import Branch, Guard, Loop, Select
 from splitward.split.shapes import at_batch, value
 
 _OF_ONE = frozenset({
@@ -97,6 +97,9 @@ def _block(module: nn.Module, flags: list[Any]) -> Any:
     """Whether the results of control flow are the raw input, given its arguments."""
     if isinstance(module, Guard):
         return tuple(flags[1:])
+    if isinstance(module, Select):
+        half = len(flags) // 2
+        return tuple(_any(pair) for pair in zip(flags[1 : half + 1], flags[half + 1 :], strict=True))
     if isinstance(module, Branch):
         sides = [_graph(side, flags[1:]) for side in (module.if_true, module.if_false)]
         return tuple(any(pair) for pair in zip(*sides, strict=True))

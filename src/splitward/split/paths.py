@@ -56,6 +56,7 @@ class Decide(TorchFunctionMode):
 
     def index(self, number: Tensor) -> int:
         """0, 1, 2, ... until the schedule says that this is the one."""
+        number = number.trunc() if number.is_floating_point() else number
         candidate = 0
         while not self.decide(number == candidate):
             candidate += 1
@@ -85,36 +86,38 @@ def explore(trace: Trace) -> Program:
     """Every path, folded into one program. Raises CutError where there are too many, or all fail."""
     traced = 0
 
-    def below(prefix: list[bool]) -> Program | None:
+    def below(prefix: list[bool]) -> tuple[Program | None, bool]:
+        """The program of all paths that begin so, and whether they begin with an index beyond the last."""
         nonlocal traced
         traced += 1
         if traced > MAX_PATHS:
             raise CutError(f"the model's control flow has more than {MAX_PATHS} paths that depend on the data.")
         program, taken, exhausted = trace(prefix)
-        # after the last index that the model can take, no larger one needs to be tried
-        open_decisions = range(len(prefix), len(taken) - 1 if exhausted else len(taken))
-        for depth in reversed(open_decisions):
-            program = _either(program, below([*taken[:depth], False]), depth)
-        return program
+        if exhausted and len(taken) == len(prefix) + 1:
+            return None, True  # no larger index needs to be tried
+        for depth in reversed(range(len(prefix), len(taken))):
+            other, beyond = below([*taken[:depth], False])
+            program = _either(program, other, depth, beyond)
+        return program, False
 
-    program = below([])
+    program, _ = below([])
     if program is None:
         raise CutError("the model fails on every path of its control flow that depends on the data.")
     program.structure = program.structure[1][0]  # the model's own: no condition is left
     return program
 
 
-def _either(if_true: Program | None, if_false: Program | None, depth: int) -> Program | None:
+def _either(if_true: Program | None, if_false: Program | None, depth: int, last_index: bool = False) -> Program | None:
     """One program for both answers to the decision at ``depth``; conditions of earlier decisions stay outputs."""
     if if_true is not None and if_false is not None:
         return fold(if_true, if_false, kept=depth)
     program, expected = (if_true, True) if if_true is not None else (if_false, False)
     if program is not None:
-        _guard(program, expected, depth)
+        _guard(program, Guard(expected, last_index), depth)
     return program
 
 
-def _guard(program: Program, expected: bool, depth: int) -> None:
+def _guard(program: Program, guard: Guard, depth: int) -> None:
     """Make the program raise where the condition of the decision at ``depth`` is not as expected.
 
     The guard sits on the value that the condition was computed from, or else on the outputs: so that it is met, and
@@ -129,7 +132,7 @@ def _guard(program: Program, expected: bool, depth: int) -> None:
     guarded = next((n for n in reversed(_ancestors(condition)) if _used_outside(n, before)), None)
     outputs = [n for n in program.outputs[:leaves] if isinstance(n, fx.Node)]
     targets = [guarded] if guarded is not None else list(dict.fromkeys(outputs))
-    name = add_module(program, "guard", Guard(expected))
+    name = add_module(program, "guard", guard)
     with program.graph.inserting_before(output if guarded is None else condition.next):
         call = program.graph.call_module(name, (condition, *targets))
         call.meta.update(val=tuple(value(t) for t in targets), stack=stack_of(condition))

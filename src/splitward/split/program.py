@@ -23,6 +23,7 @@ from torch.fx.node import Argument, map_aggregate
 
 from splitward.core.errors import CutError
 from splitward.split.blocks import Branch, Loop, Structure
+from splitward.split.mutation import functional, is_mutating, is_plain
 
 aten = torch.ops.aten
 _higher = torch.ops.higher_order
@@ -62,21 +63,15 @@ def stack_of(node: fx.Node) -> Stack:
     return stack
 
 
-def is_mutating(node: fx.Node) -> bool:
-    """Whether the node overwrites one of its arguments (``relu_``, ``copy_``); detach_ is handled as detach."""
-    target = node.target
-    return (
-        isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable and target is not aten.detach_.default
-    )
-
-
 def translate(exported: ExportedProgram, path: str) -> Program:
     """``exported`` in our form, with its weights; ``path`` is the attribute under which the wrapper held the model.
 
     Raises CutError for operators that have no place in it.
     """
-    if any(is_mutating(n) for m in exported.graph_module.modules() for n in getattr(m, "graph", fx.Graph()).nodes):
-        exported = exported.run_decompositions({})
+    graphs = [m.graph for m in exported.graph_module.modules() if isinstance(m, fx.GraphModule)]
+    mutating = [n for graph in graphs for n in graph.nodes if is_mutating(n)]
+    if not all(is_plain(n) for n in mutating):
+        exported = exported.run_decompositions({})  # rewritten by torch; a second or so, and operators get other names
     program = Program(fx.Graph())
     translator = _Translator(program, path)
     env: dict[fx.Node, Any] = {}
@@ -158,7 +153,8 @@ class _Translator:
             elif node.op == "call_function":
                 env[node] = self.call(node, env)
             elif node.op == "output":
-                return list(map_aggregate(node.args[0], lambda a: env[a] if isinstance(a, fx.Node) else a))
+                output = node.args[0] if isinstance(node.args[0], (tuple, list)) else (node.args[0],)
+                return list(map_aggregate(output, lambda a: env[a] if isinstance(a, fx.Node) else a))
             elif node.op != "placeholder":
                 raise CutError(f"the exported graph holds a {node.op} of {node.target!r}, which cannot be cut.")
         return []
@@ -184,11 +180,23 @@ class _Translator:
         if target is _higher.while_loop:
             loop = Loop(self.subgraph(args[0]), self.subgraph(args[1]))
             return self.block("while", loop, (tuple(args[2]), tuple(args[3])), node)
+        if target is _higher.wrap_with_autocast:
+            return self.autocast(args)
         if target is aten.detach_.default:
             target = aten.detach.default
         if isinstance(target, torch._ops.HigherOrderOperator):
             raise CutError(f"the model uses {target.name()}, which cannot be cut.")
+        if is_mutating(node):
+            return self.overwrite(node, self.graph.call_function(functional(target), args, kwargs), env)
         return self.finish(self.graph.call_function(target, args, kwargs), node)
+
+    def overwrite(self, node: fx.Node, copy: fx.Node, env: dict[fx.Node, Any]) -> fx.Node:
+        """From here on, whoever reads the overwritten tensor reads the result."""
+        owner: Any = node
+        while is_mutating(owner):
+            owner = owner.args[0]
+            env[owner] = copy
+        return self.finish(copy, node)
 
     def argument(self, item: Any, env: dict[fx.Node, Any]) -> Any:
         if isinstance(item, fx.Node):
@@ -221,6 +229,13 @@ class _Translator:
         if enabled:
             return results
         return [self.detached(result) for result in results]
+
+    def autocast(self, args: tuple[Any, ...]) -> list[Any]:
+        """A block that switches automatic precision off: its nodes. Switched on, it would have to stay a block."""
+        _, _, enabled, _, *rest = args
+        if enabled:
+            raise CutError("the model switches automatic mixed precision (autocast) on, which cannot be cut.")
+        return self.inline((True, *rest))
 
     def detached(self, result: Any) -> Any:
         if not isinstance(result, fx.Node) or not isinstance(result.meta.get("val"), Tensor):
