@@ -75,5 +75,5 @@ class Bad:
             "nan": lambda sent: torch.full((len(sent[0]), *shape), float("nan")),
             "shape": lambda sent: torch.zeros(len(sent[0]), 1, 2, 2),
             "range": lambda sent: torch.full((len(sent[0]), *shape), 2.0),
-            "crashes": lambda sent: [][0],
+            "crashes": lambda sent: {}["no such key"],
         }[self.how]
