@@ -1,13 +1,12 @@
 """What every registered attack keeps, whoever wrote it."""
 
 import dataclasses
-import gc
-import hashlib
 
 import pytest
 import torch
 from torch import nn
 
+from attacks.introspection import fingerprint, tensors_in_this_process
 from splitward.audit.grant import grant
 from splitward.audit.isolation import run_isolated
 from splitward.audit.suite import configure
@@ -116,22 +115,6 @@ def test_leaves_the_victim_as_it_was(name, world):
     after = [v for m in (world.edge, world.cloud) for v in m.state_dict().values()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert torch.equal(copy, sent[0])
-
-
-def tensors_in_this_process():
-    """Hashes of every tensor that this process can find."""
-    found = set()
-    for thing in gc.get_objects():
-        try:
-            if isinstance(thing, torch.Tensor) and thing.numel():
-                found.add(fingerprint(thing))
-        except ReferenceError:
-            continue
-    return found
-
-
-def fingerprint(tensor):
-    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("name", NAMES)

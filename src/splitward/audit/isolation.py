@@ -7,6 +7,7 @@ and is sent the attack, its knowledge without the oracle, and the activations; t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import traceback
@@ -50,6 +51,8 @@ def _child(connection: Connection, threads: int) -> None:
         connection.send(("done", (guess.detach().cpu(), run.trace, probe() if probe is not None else None)))
     except Exception as error:
         connection.send(("failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+    with contextlib.suppress(EOFError):
+        connection.recv()  # tensors are fetched from this process while they are unpacked: stay until that is done
 
 
 def run_isolated(
