@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from splitward.attacks._kernels import fast_pixel_gradients
 from splitward.core.run import Run
 
 CHECKS = 25
@@ -91,7 +92,9 @@ def gradient_of(objective: Objective, values: Tensor, tolerance: float) -> Tenso
     """The gradient of every image's own loss; the weights get none."""
     with torch.enable_grad():
         leaf = values.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(objective(leaf, tolerance).sum(), leaf)
+        loss = objective(leaf, tolerance).sum()
+    with fast_pixel_gradients(values.device):
+        (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient
 
 

@@ -62,14 +62,14 @@ class RMLE:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 150},
+        "quick": {"steps": 120},
         "standard": {},
         "thorough": {"steps": 1500, "restarts": 2},
     }
     suite: ClassVar[tuple[str, ...]] = ("", "scripts")
 
     objective: Literal["posterior", "squared", "mean-squared"] = "posterior"
-    steps: int = 300
+    steps: int = 400
     learning_rate: float = 0.05
     restarts: int = 1
     tolerance: tuple[float, float] = (0.5, 0.005)
