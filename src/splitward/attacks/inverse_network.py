@@ -49,7 +49,7 @@ class InverseNetwork:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 220, "width": 32, "batch": 32},
+        "quick": {"steps": 260, "width": 32, "batch": 32},
         "standard": {},
         "thorough": {"steps": 12000, "width": 64, "depth": 2},
     }
