@@ -284,8 +284,7 @@ def audit(
     entries = _entries(attacks, settings)
     cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
     _refuse_misfit(target, cast_)
-    if bench is None:
-        bench = Bench(run, cast_.secrets, query_budget)
+    bench = bench or Bench(run, cast_.secrets, query_budget)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.chain))
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
