@@ -126,6 +126,13 @@ def test_report_renders_where_torch_is_not_installed(tmp_path, count):
     assert "rmle" in (tmp_path / "out.html").read_text()
 
 
+def test_compare_works_where_torch_is_not_installed(tmp_path):
+    for name in ("before", "after"):
+        record, tensors = make_record()
+        store.save(record, tmp_path / name, tensors)
+    assert "rmle" in python(NO_TORCH, "compare", str(tmp_path / "before"), str(tmp_path / "after"))
+
+
 def test_the_refusal_of_torch_above_refuses(tmp_path):
     code = NO_TORCH.replace("main(sys.argv[1:])", "import torch")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
