@@ -15,6 +15,7 @@ from splitward.core.errors import CutError
 from splitward.models.lenet5 import LeNet5
 from splitward.split import cuts, export, paths, split
 from splitward.split.blocks import Branch, Guard, Loop, Select
+from splitward.split.cuts import Positions
 from splitward.split.graph import capture, runnable
 from splitward.split.program import Program
 
@@ -106,11 +107,13 @@ def paths_agree(model: nn.Module, program: Program, inputs: list[Tensor]) -> Non
 def test_every_path_of_the_control_flow_is_the_models() -> None:
     torch.manual_seed(0)
     model = networks.ControlFlow().eval()
-    program = capture(model, torch.randn(2, 6))
+    positions = Positions.of(model, torch.randn(2, 6))
+    names = [cut.name for cut in positions.cuts]  # behind the early exit too
+    assert names.index("exit") < names.index("refine") < names.index("refine#3") < names.index("head")
     inputs = [torch.randn(1 + n % 3, 6) * size for n in range(40) for size in (0.1, 1, 4)]
     taken = {path_of(model, batch) for batch in inputs}
     assert len(taken) >= 5  # the comparison means something: early exits, experts, numbers of rounds
-    paths_agree(model, program, inputs)
+    paths_agree(model, positions.program, inputs)
 
 
 def path_of(model: networks.ControlFlow, batch: Tensor) -> tuple[str, ...]:
@@ -121,12 +124,6 @@ def path_of(model: networks.ControlFlow, batch: Tensor) -> tuple[str, ...]:
     for hook in hooks:
         hook.remove()
     return tuple(called)
-
-
-def test_an_early_exit_can_be_cut_behind_the_exit() -> None:
-    torch.manual_seed(0)
-    names = [cut.name for cut in cuts(networks.ControlFlow(), torch.randn(2, 6))]
-    assert names.index("exit") < names.index("refine") < names.index("refine#3") < names.index("head")
 
 
 def test_two_sides_that_both_compute_stay_lazy() -> None:
