@@ -51,7 +51,8 @@ def world():
         cloud = nn.Sequential(nn.Flatten(), nn.Linear(4 * 12 * 12, 10))
     return World(
         Edge(Normalise((0.5,), (0.5,)), body).requires_grad_(False), cloud.requires_grad_(False), Chain(),
-        Classification(), TensorSpec((1, SIDE, SIDE)), (TensorSpec((4, 12, 12)),), images(48, 1), images(24, 2), 1, "test",
+        Classification(), TensorSpec((1, SIDE, SIDE)), (TensorSpec((4, 12, 12)),), images(48, 1), images(24, 2), 1,
+        "test",
     )  # fmt: skip
 
 
