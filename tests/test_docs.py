@@ -199,6 +199,18 @@ def test_settings_are_settings(block, tmp_path):
         assert settings.chains
 
 
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    for module in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(module)
+    words = ["-W", "--keep-going", "-q", "-b", "html", "docs", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").exists()
+
+
 # --- record.md ---
 
 PARTS = [
