@@ -24,21 +24,36 @@ LANDMARKS = 768
 """Public activations that a long activation is projected onto."""
 PATCH_NUMBERS = 1200
 """Numbers in a patch of the local form, at most."""
-PENALTIES = tuple(10.0**e for e in range(-8, 2))
-"""Ridge penalties that are tried, relative to the mean eigenvalue."""
+PENALTIES = tuple(10.0**e for e in range(-8, 5))
+"""Ridge penalties that are tried, relative to the mean eigenvalue; the last leaves the mean image."""
 CHUNK = 256
 
 Chunks = Callable[[int, int], Activations]
 """Standardised activations of the samples from ... to ...: never all of them at once."""
 
 
-def ridge_path(gram: Tensor, cross: Tensor) -> Iterable[tuple[float, Tensor]]:
-    """(penalty, weights) for each penalty: weights = (gram + penalty * mean eigenvalue)^-1 cross, float64."""
-    values, vectors = torch.linalg.eigh(gram)
-    rotated = vectors.T @ cross
-    for penalty in PENALTIES:
-        shrunk = rotated / (values.clamp_min(0) + penalty * values.mean().clamp_min(1e-30))[:, None]
-        yield penalty, vectors @ shrunk
+class Ridge:
+    """weights = (gram + penalty * mean eigenvalue)^-1 cross for any penalty, from one eigendecomposition; float64."""
+
+    def __init__(self, gram: Tensor, cross: Tensor) -> None:
+        self.values, self.vectors = torch.linalg.eigh(gram)
+        self.values = self.values.clamp_min(0)
+        self.rotated = self.vectors.T @ cross
+
+    def shrunk(self, penalty: float) -> Tensor:
+        """The weights in the basis of the eigenvectors."""
+        weights: Tensor = self.rotated / (self.values + penalty * self.values.mean().clamp_min(1e-30))[:, None]
+        return weights
+
+    def weights(self, penalty: float) -> Tensor:
+        """The weights."""
+        weights: Tensor = self.vectors @ self.shrunk(penalty)
+        return weights
+
+    def best(self, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+        """(loss, penalty) of the penalty whose predictions from ``rows`` have the least loss."""
+        turned = rows @ self.vectors
+        return min((float(loss(turned @ self.shrunk(p))), p) for p in PENALTIES)
 
 
 class GlobalLinear(nn.Module):
@@ -58,7 +73,7 @@ class GlobalLinear(nn.Module):
 
     def rows(self, activations: Activations) -> Tensor:
         """One observation-averaged design row a sample, (N, D)."""
-        flat = torch.cat([part.mean(1).flatten(1) for part in activations], 1)
+        flat = flattened(activations)
         return flat @ self.landmarks if self.landmarks.numel() else flat
 
     def forward(self, activations: Activations) -> Tensor:
@@ -70,28 +85,39 @@ class GlobalLinear(nn.Module):
         """Solve for the weights; returns the mean squared error on ``held``."""
         count = len(pixels)
         if self.landmarks.numel():
-            chosen = torch.cat([part.mean(1).flatten(1) for part in chunks(0, LANDMARKS)], 1).T
+            chosen = flattened(chunks(0, LANDMARKS)).T
             self.landmarks = F.pad(chosen, (0, LANDMARKS - chosen.shape[1])) / math.sqrt(chosen.shape[0])
         starts = range(0, count, CHUNK)
         total = torch.stack([self.rows(chunks(i, i + CHUNK)).sum(0, dtype=torch.float64) for i in starts]).sum(0)
         centre, mean = (total / count).float(), pixels.flatten(1).mean(0)
+        held_rows, truth = (self.rows(held[0]) - centre).double(), held[1].flatten(1).double()
+
+        def loss(guess: Tensor) -> Tensor:
+            return ((guess + mean).clamp(0, 1) - truth).square().mean()
+
+        if count < len(centre):  # fewer samples than numbers: the dual form
+            design = torch.cat([self.rows(chunks(i, i + CHUNK)) - centre for i in starts]).double()
+            ridge = Ridge(design @ design.T, (pixels.flatten(1) - mean).double())
+            error, penalty = ridge.best(held_rows @ design.T, loss)
+            weight = design.T @ ridge.weights(penalty)
+        else:
+            gram, cross = self._normal_equations(chunks, pixels.flatten(1) - mean, centre)
+            ridge = Ridge(gram, cross)
+            error, penalty = ridge.best(held_rows, loss)
+            weight = ridge.weights(penalty)
+        self.weight = weight.float()
+        self.bias = mean - centre @ self.weight
+        return error
+
+    def _normal_equations(self, chunks: Chunks, target: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         width = len(centre)
-        gram = torch.zeros(width, width, dtype=torch.float64, device=pixels.device)
-        cross = torch.zeros(width, self.image.elements, dtype=torch.float64, device=pixels.device)
-        for i in starts:
+        gram = torch.zeros(width, width, dtype=torch.float64, device=target.device)
+        cross = torch.zeros(width, target.shape[1], dtype=torch.float64, device=target.device)
+        for i in range(0, len(target), CHUNK):
             rows = self.rows(chunks(i, i + CHUNK)) - centre
             gram += rows.T @ rows
-            cross += rows.T @ (pixels[i : i + CHUNK].flatten(1) - mean)
-        held_rows, truth = (self.rows(held[0]) - centre).double(), held[1].flatten(1).double()
-        best = math.inf
-        for _, weight in ridge_path(gram, cross):
-            guess = (held_rows @ weight + mean).clamp(0, 1)
-            error = float((guess - truth).square().mean())
-            if error < best:
-                best = error
-                self.weight = weight.float()
-                self.bias = mean - centre @ self.weight
-        return best
+            cross += rows.T @ target[i : i + CHUNK]
+        return gram, cross
 
 
 class LocalLinear(nn.Module):
@@ -142,22 +168,29 @@ class LocalLinear(nn.Module):
             flat = rows.transpose(1, 2).reshape(-1, size)
             gram += flat.T @ flat
             cross += flat.T @ target.transpose(1, 2).reshape(len(flat), -1)
-        best = math.inf
-        for _, weight in ridge_path(gram, cross):
-            previous = self.weight, self.bias
-            self.weight = weight.T.float().reshape(self.weight.shape)
-            self.bias = mean - self.blocks(total[None])[0]
-            error = float((self(held[0]).clamp(0, 1) - held[1]).square().mean())
-            if error < best:
-                best = error
-            else:
-                self.weight, self.bias = previous
-        return best
+        ridge = Ridge(gram, cross)
+        errors = {}
+        for penalty in PENALTIES:
+            self._take(ridge.weights(penalty), mean, total)
+            errors[penalty] = float((self(held[0]).clamp(0, 1) - held[1]).square().mean())
+        best = min(errors, key=errors.__getitem__)
+        self._take(ridge.weights(best), mean, total)
+        return errors[best]
+
+    def _take(self, weight: Tensor, mean: Tensor, total: Tensor) -> None:
+        self.weight = weight.T.float().reshape(self.weight.shape)
+        self.bias = mean - self.blocks(total[None])[0]
+
+
+def flattened(activations: Activations) -> Tensor:
+    """All numbers of a sample in a row, averaged over its observations: (N, k, *shape) each to (N, D)."""
+    return torch.cat([part.mean(1).reshape(len(part), -1) for part in activations], 1)
 
 
 def centred(maps: Tensor, size: Iterable[int]) -> Tensor:
     """Zero-pad or crop (..., H, W) evenly on both sides to ``size``."""
     padding: list[int] = []
     for have, want in zip(maps.shape[:-3:-1], reversed(list(size)), strict=True):
-        padding += [(want - have) // 2, want - have - (want - have) // 2]
+        before = math.trunc((want - have) / 2)  # towards zero, so that a crop undoes a pad
+        padding += [before, want - have - before]
     return F.pad(maps, padding)
