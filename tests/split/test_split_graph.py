@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from split import networks
 from splitward.core.edge import Normalise, Normalised
@@ -313,3 +314,19 @@ def test_the_cloud_says_how_many_tensors_it_takes() -> None:
     halves = split(networks.ResNet(), torch.randn(1, 3, 8, 8), at="layer1.0.conv1")
     with pytest.raises(CutError, match=r"takes 2 tensor\(s\) and was given 1"):
         halves.cloud(torch.randn(1, 8, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "at"),
+    [
+        (networks.TiedLSTM(), torch.randint(0, 40, (2, 7)), "embed"),
+        (networks.VisionTransformer(), torch.randn(2, 3, 8, 8), "patch"),
+        (networks.Nested(), torch.randn(2, 6), "stem"),
+    ],
+    ids=["states of zeros", "an expanded token", "no constant"],
+)
+def test_halves_can_be_moved_to_another_device(model: nn.Module, batch: Tensor, at: str) -> None:
+    halves = split(model, batch, at=at)
+    elsewhere = halves.edge.to("meta")(batch.to("meta"))
+    output = halves.cloud.to("meta")(elsewhere)
+    assert {leaf.device.type for leaf in tree_leaves(output) if isinstance(leaf, Tensor)} == {"meta"}

@@ -12,10 +12,10 @@ from splitward.core.spec import TensorSpec
 from splitward.split.flow import Flow
 from splitward.split.graph import capture, check_example
 from splitward.split.leaks import operator_name
-from splitward.split.profile import operations, parameters
+from splitward.split.profile import Parameters, operations
 from splitward.split.program import Program, stack_of
 from splitward.split.shapes import Layout, transportable, value
-from splitward.split.wire import Wire, edge_program, find_layouts, make_wire
+from splitward.split.wire import Wire, find_layouts, make_wire
 
 _PLAIN_NAMES = {"native_batch_norm_legit_no_training": "batch_norm", "scaled_dot_product_attention": "attention"}
 
@@ -73,7 +73,7 @@ class Positions:
         where = find_layouts(flow, nodes, example)
         counts = operations(program.graph, program.modules)
         total_flops = sum(counts[n] for n in flow.depends)
-        total_parameters = parameters(program)
+        parameters = Parameters(program)
         self.wires: dict[str, list[Wire]] = {}
         self.cuts: list[Cut] = []
         for p in offered:
@@ -91,8 +91,8 @@ class Positions:
                     bytes_per_sample=sum(s.bytes_per_sample for s in specs),
                     edge_flops=sum(counts[n] for n in flow.depends if flow.position[n] <= p),
                     total_flops=total_flops,
-                    edge_parameters=parameters(edge_program(program, wires)),
-                    total_parameters=total_parameters,
+                    edge_parameters=parameters.behind(crossing[p]),
+                    total_parameters=parameters.total,
                     leaks_input=leaks,
                     refused=refused,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -63,7 +64,28 @@ def _empty(item: Any) -> Any:
     return at_batch(held, 1) if isinstance(held, (int, SymInt)) else held
 
 
-def parameters(program: Program) -> int:
-    """Numbers in the parameters that a program refers to; each counts once."""
-    used = {str(n.target) for n in program.graph.find_nodes(op="get_attr")}
-    return sum(program.tensors[name].numel() for name in used if isinstance(program.tensors[name], nn.Parameter))
+class Parameters:
+    """How many numbers the parameters hold that given values are computed from; each counts once."""
+
+    def __init__(self, program: Program) -> None:
+        weights = program.graph.find_nodes(op="get_attr")
+        self._bits = {str(node.target): 1 << n for n, node in enumerate(weights)}  # a set of weights is a number
+        self._sizes = {
+            bit: program.tensors[name].numel()
+            for name, bit in self._bits.items()
+            if isinstance(program.tensors[name], nn.Parameter)
+        }
+        self._needed: dict[fx.Node, int] = {}
+        for node in program.graph.nodes:
+            needed = self._bits[str(node.target)] if node.op == "get_attr" else 0
+            for source in node.all_input_nodes:
+                needed |= self._needed[source]
+            self._needed[node] = needed
+        self.total = sum(self._sizes.values())
+
+    def behind(self, nodes: Iterable[fx.Node]) -> int:
+        """The parameters that any of these nodes is computed from."""
+        needed = 0
+        for node in nodes:
+            needed |= self._needed[node]
+        return sum(size for bit, size in self._sizes.items() if needed & bit)
