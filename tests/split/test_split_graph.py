@@ -330,3 +330,29 @@ def test_halves_can_be_moved_to_another_device(model: nn.Module, batch: Tensor, 
     elsewhere = halves.edge.to("meta")(batch.to("meta"))
     output = halves.cloud.to("meta")(elsewhere)
     assert {leaf.device.type for leaf in tree_leaves(output) if isinstance(leaf, Tensor)} == {"meta"}
+
+
+def _through_a_view(h: Tensor, x: Tensor) -> Tensor:
+    part = h[:, :2]
+    h.mul_(2)
+    return part + h[:, 2:]
+
+
+def _into_a_view(h: Tensor, x: Tensor) -> Tensor:
+    h[:, 0] = 1
+    return h * 2
+
+
+def _twice(h: Tensor, x: Tensor) -> Tensor:
+    one = h.add_(1)
+    other = h.mul_(2)
+    return torch.cat([one, other, h], 1)
+
+
+@pytest.mark.parametrize("function", [_through_a_view, _into_a_view, _twice])
+def test_overwriting_is_seen_by_everyone_who_looks(function: Callable[[Tensor, Tensor], object]) -> None:
+    model = Plain(function)
+    batch = torch.randn(3, 4)
+    for cut in cuts(model, batch):
+        halves = split(model, batch, at=cut.name)
+        torch.testing.assert_close(halves.cloud(halves.edge(batch)), model(batch))
