@@ -33,7 +33,7 @@ demo: $(VENV)/.audit ## Cut, attack, defend and report, on real digits that come
 test: $(VENV)/.dev ## All tests but the slow ones
 	$(BIN)/pytest -m "not slow"
 
-test-all: $(VENV)/.dev ## All tests; minutes to hours
+test-all: $(VENV)/.dev $(VENV)/.docs ## All tests; minutes to hours
 	$(BIN)/pytest
 
 lint: $(VENV)/.dev ## Formatting, lint, types, import rules

@@ -1,5 +1,6 @@
 """Small worlds for the learned attacks: smooth pictures, an edge of one convolution, seconds at most."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -29,16 +30,22 @@ def smooth(count, seed, shape=(1, 16, 16)):
 class Scene:
     """A world and its secrets, and an attack let loose on them as the audit does it."""
 
-    def __init__(self, body, cloud=None, shape=(1, 16, 16), public=160, secrets=12):
+    def __init__(self, body, cloud=None, shape=(1, 16, 16), public=160, secrets=12, task=None):
         self.public, self.secrets = smooth(public, 1, shape), smooth(secrets, 2, shape)
         edge = Edge(Normalise((0.5,), (0.5,)), body).requires_grad_(False).eval()
         parts = as_tuple(edge(self.public.images[:1]))
         specs = tuple(TensorSpec(tuple(p.shape[1:])) for p in parts)
         cloud = cloud or nn.Sequential(nn.Flatten(), nn.Linear(specs[0].elements, 4))
         self.world = World(
-            edge, cloud.requires_grad_(False).eval(), Chain(), Classification(), TensorSpec(shape), specs,
+            edge, cloud.requires_grad_(False).eval(), Chain(), task or Classification(), TensorSpec(shape), specs,
             self.public, smooth(64, 3, shape), 1, "scene",
         )  # fmt: skip
+
+    def having(self, **changes):
+        """The same scene in a world that differs in ``changes``."""
+        other = copy.copy(self)
+        other.world = dataclasses.replace(self.world, **changes)
+        return other
 
     def play(self, attack, defence="none", k=1, budget=None, kind=BlackBox, naive=False, seed=2):
         """(pixels of the secrets, knowledge, run)."""

@@ -21,6 +21,8 @@ RESPONSES = 4096
 """Numbers of the cloud's own output that a decoder looks at, at most."""
 SAMPLE_NUMBERS = 1 << 27
 """Numbers, at most, that closed forms are fitted to."""
+PLENTY = 0.03
+"""Sampling error of the traffic's moments up to which they are taken at their word: some 300 activations of LeNet-5."""
 WIDEST = 512
 """Numbers whose covariance is compared, at most; of longer vectors only the variances are."""
 
@@ -29,23 +31,44 @@ class Moments:
     """First and second moments of traffic, and how far activations are from them.
 
     Of a map: the mean at every place, and the covariance of channels over all places. Of a vector: mean and covariance.
-    All in units of the traffic's variance.
+    ``trust``: 1 where traffic is plenty; less where the moments of so few activations are mostly chance, which a shadow
+    had better not be fitted to.
     """
 
     def __init__(self, traffic: Activations) -> None:
-        flat = [part.flatten(0, 1).float() for part in traffic]
-        self.scales = [float(part.var()) or 1.0 for part in flat]
+        flat = tuple(part.flatten(0, 1).float() for part in traffic)
         self.mean = [part.mean(0) for part in flat]
+        self.variance = [float(part.var()) or 1.0 for part in flat]
         self.covariance = [_covariance(part - mean) for part, mean in zip(flat, self.mean, strict=True)]
+        self.trust = 1.0 if len(flat[0]) > 1 else 0.0
+        if len(flat[0]) >= 4:
+            self.trust = min(1.0, PLENTY / max(self._sampling_error(flat), 1e-12))
+
+    def _sampling_error(self, flat: tuple[Tensor, ...]) -> float:
+        """What the distance of these moments to the true ones is expected to be: a quarter of that of two halves."""
+        total = 0.0
+        for part, variance, covariance in zip(flat, self.variance, self.covariance, strict=True):
+            halves = part[0::2], part[1::2]
+            one, two = (half.mean(0) for half in halves)
+            first, second = (_covariance(half - half.mean(0)) for half in halves)
+            total += float((one - two).square().mean()) / variance
+            total += float((first - second).square().sum() / covariance.square().sum().clamp_min(1e-12))
+        return total / 4
 
     def distance(self, sent: tuple[Tensor, ...]) -> Tensor:
-        """Of a batch of activations, each (N, *shape), to the traffic; a scalar."""
+        """Of a batch of activations, each (N, *shape), to the traffic; a scalar.
+
+        |mean - mean'|^2 / variance' + |covariance - covariance'|^2 / |covariance'|^2. Both squares are products of the
+        differences of two halves of the batch, so that the batch's own sampling error is not taken for a difference:
+        the expectation is right, and single values may be negative.
+        """
         total = torch.zeros((), device=sent[0].device)
-        for part, mean, covariance, scale in zip(sent, self.mean, self.covariance, self.scales, strict=True):
-            centre = part.mean(0)
-            total = total + (centre - mean).square().mean() / scale
-            difference = (_covariance(part - centre) - covariance) / scale
-            total = total + difference.square().sum(-1).mean()
+        for part, mean, variance, covariance in zip(sent, self.mean, self.variance, self.covariance, strict=True):
+            halves = part[0::2], part[1::2]
+            one, two = (half.mean(0) - mean for half in halves)
+            total = total + (one * two).mean() / variance
+            first, second = (_covariance(half - half.mean(0)) - covariance for half in halves)
+            total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
         return total
 
 

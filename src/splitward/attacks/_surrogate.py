@@ -20,6 +20,8 @@ from splitward.core.spec import TensorSpec
 
 COARSEST = 4
 """Positions per side at which features are no longer pooled."""
+THUMBNAIL = 8
+"""Side of the thumbnail that a vector may depend on linearly."""
 WIDTHS = (0.5, 1.0, 1.5, 2.0)
 """Channels after each pooling, relative to ``width``."""
 
@@ -28,7 +30,8 @@ class Head(nn.Module):
     """From features at one scale to one tensor of the activation, in its own order of dimensions.
 
     A map is read off the features in the middle (convolutions without padding lose the border), the features resized
-    to the map (those that were resampled), and a thumbnail of the image.
+    to the map (those that were resampled), and a thumbnail of the image; a vector off the deepest features and a
+    thumbnail.
     """
 
     def __init__(self, reading: Reading, maps: int, colours: int, deepest: tuple[int, int, int]) -> None:
@@ -41,12 +44,14 @@ class Head(nn.Module):
             hidden = 4 * channels
             first = nn.Linear(channels * height * width, hidden)
             self.vector = nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(hidden, reading.length))
+            self.straight = nn.Linear(colours * THUMBNAIL**2, reading.length)
 
     def forward(self, image: Tensor, features: Tensor, deepest: Tensor) -> Tensor:
         """The image, its features (N, C, h, w) at the scale of the map, and the deepest ones, to (N, *shape)."""
         pieces = []
         if self.vector is not None:
-            pieces.append(self.vector(deepest))
+            thumbnail = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
+            pieces.append(self.vector(deepest) + self.straight(thumbnail))
         if self.map is not None:
             grid = self.reading.grid
             resized = [F.adaptive_avg_pool2d(x, grid) for x in (features, image)]

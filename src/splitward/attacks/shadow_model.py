@@ -36,7 +36,8 @@ class ShadowModel:
     but one and is selected on the last, which it has never seen, as it has never seen the victim.
 
     ``steps``: of each shadow's training; ``decoder_steps``; ``inversion_steps``: of rMLE. ``moments``: weight of the
-    moments. ``architecture``: "sized", "scripts" (ACSAC19 table 5), or ``package.module:factory``.
+    moments, less where traffic is scarce. ``architecture``: "sized", "scripts" (ACSAC19 table 5), or
+    ``package.module:factory``.
     """
 
     name: ClassVar[str] = "shadow-model"
@@ -102,7 +103,7 @@ class ShadowModel:
         def misfit(batch: Samples, generator: Generator) -> Tensor:
             sent = release(edge, chain, batch.images, generator)
             loss = knowledge.task.loss(run_cloud(knowledge.cloud, sent), batch)
-            return loss if moments is None else loss + self.moments * moments.distance(sent)
+            return loss if moments is None else loss + self.moments * moments.trust * moments.distance(sent)
 
         @torch.no_grad()
         def held() -> float:

@@ -10,7 +10,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from splitward.core.errors import RegistryError
@@ -53,7 +53,7 @@ def register(kind: str) -> Callable[[T], T]:
 
 
 def discover(kind: str) -> dict[str, Any]:
-    """Every plugin of ``kind`` by name, sorted. Raises RegistryError for an unknown kind."""
+    """Every plugin of ``kind`` by name, sorted. Raises RegistryError for an unknown kind, or a plugin that fails."""
     if kind not in PACKAGES:
         raise RegistryError(f"there is no plugin kind {kind!r}; the kinds are {', '.join(sorted(PACKAGES))}.")
     package = PACKAGES[kind]
@@ -63,9 +63,24 @@ def discover(kind: str) -> dict[str, Any]:
             if not info.name.startswith("_"):
                 importlib.import_module(f"splitward.{package}.{info.name}")
         for entry in entry_points(group=f"splitward.{package}"):
-            entry.load()
+            _load(entry)
         _searched.add(package)
     return dict(sorted(_plugins[kind].items()))
+
+
+def _load(entry: EntryPoint) -> None:
+    """Import somebody else's plugin; raises RegistryError where it fails: an attack must not be missing in silence."""
+    try:
+        entry.load()
+    except RegistryError:
+        raise
+    except Exception as error:
+        owner = entry.dist.name if entry.dist else entry.value
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(". ")
+        raise RegistryError(
+            f"the plugin {entry.name!r} of the installed package {owner!r} cannot be loaded ({why}); mend or "
+            "uninstall it."
+        ) from error
 
 
 def find(kind: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 SCHEMA_VERSION = 1
 
 ThreatModel = Literal["white-box", "black-box", "query-free"]
+Finding = Literal["recovered", "partial", "none-found"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -219,7 +220,7 @@ class Verdict(Part):
     suite: str
     bound_to: Bound
     sentence: str
-    finding: Literal["recovered", "partial", "none-found"] = "none-found"
+    finding: Finding = "none-found"
     leakage_low: Finite | None = None  # bootstrap 95 % interval of ``leakage``
     leakage_high: Finite | None = None
     recovered_strictly_share: Finite | None = None  # SSIM > 0.3 and PSNR > 10 dB and closer than the floor in both

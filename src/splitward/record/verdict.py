@@ -24,7 +24,7 @@ import numpy as np
 
 from splitward.core.errors import RecordError
 from splitward.record import sentences
-from splitward.record.schema import Bound, Floor, Record, ThreatModel, Trial, Verdict
+from splitward.record.schema import Bound, Finding, Floor, Record, ThreatModel, Trial, Verdict
 from splitward.record.statistics import (
     Floats,
     excess_mse,
@@ -154,6 +154,18 @@ def _why_none(record: Record, metric: str | None, found: Sequence[Answer]) -> st
     return ""
 
 
+def finding(record: Record) -> Finding | None:
+    """What the strongest attack found, whether or not the record deserves a verdict; None without a fair comparison.
+
+    What was recovered was recovered; only "none-found" takes believable attacks to mean something.
+    """
+    metric = metric_of(record)
+    found = answers(record, metric) if metric else []
+    if not found or stronger_floor(record, found[0].metric) is None:
+        return None
+    return _finding(found[0], _floor_of(record, found[0]), record)
+
+
 def _verdict(record: Record, found: list[Answer]) -> Verdict:
     """The verdict of a record that deserves one; ``found`` is strongest first."""
     best, metric = found[0], found[0].metric
@@ -166,7 +178,6 @@ def _verdict(record: Record, found: list[Answer]) -> Verdict:
     if over is None:
         upper = decile = (None, "")
     low, high = interval(best.values)
-    strictly = float(np.mean([recovered(t.per_sample, floor.per_sample) for t in best.trials]))
     values: dict[str, object] = {
         "attack": trial.attack,
         "threat_model": trial.threat_model,
@@ -184,7 +195,7 @@ def _verdict(record: Record, found: list[Answer]) -> Verdict:
         "worst_decile": decile[0],
         "worst_decile_attack": decile[1],
         "recovered_share": float(np.mean([recognisable(t.per_sample) for t in best.trials])),
-        "recovered_strictly_share": strictly,
+        "recovered_strictly_share": _strictly(best, floor),
         "floor_recovered_share": float(recognisable(floor.per_sample).mean()),
         "believable": any(t.status == "ok" and t.believable for t in best.trials),
         "effort": record.effort,
@@ -194,7 +205,7 @@ def _verdict(record: Record, found: list[Answer]) -> Verdict:
             defence=record.target.defence,
             quantisation=record.target.quantisation,
         ),
-        "finding": _finding(best, floor, record, strictly, over),
+        "finding": _finding(best, floor, record),
         "naive_only": _naive_only(record),
         "sentence": "",
     }
@@ -213,14 +224,20 @@ def _floor_of(record: Record, answer: Answer) -> Floor:
     return floor
 
 
-def _finding(best: Answer, floor: Floor, record: Record, strictly: float, over: Floats | None) -> str:
+def _strictly(answer: Answer, floor: Floor) -> float:
+    """The share of samples, over all repetitions, that is recovered by the stricter count."""
+    return float(np.mean([recovered(t.per_sample, floor.per_sample) for t in answer.trials]))
+
+
+def _finding(best: Answer, floor: Floor, record: Record) -> Finding:
     """Whether the strongest attack beats the floor beyond the paired interval, and whether it recovers most images."""
     _, low, high = paired_difference(floor.per_sample[best.metric], best.values.mean(axis=1))
     beats = low > 0 if record.scale(best.metric).higher_is_closer else high < 0
     if not beats:
         return "none-found"
+    over = excess(best, floor)
     much = over is not None and float(over.mean()) >= RECOVERED_EXCESS
-    return "recovered" if much and strictly >= RECOVERED_SHARE else "partial"
+    return "recovered" if much and _strictly(best, floor) >= RECOVERED_SHARE else "partial"
 
 
 def _naive_only(record: Record) -> tuple[ThreatModel, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitward.record.schema import Record
+from splitward.record.verdict import finding
 from splitward.report import wording
 from splitward.report.evidence import Evidence
 
@@ -62,13 +63,17 @@ def unfinished(record: Record) -> str:
 
 
 def sweep_headline(evidences: Sequence[Evidence]) -> Headline:
-    """One sentence over several targets: how many leak, and which of them leaks least at which accuracy."""
-    lines = [headline(e) for e in evidences]
-    counts = {level: sum(line.level == level for line in lines) for level in BADGES}
-    leaking = counts["recovered"] + counts["partial"]
+    """One sentence over several targets: how many leak, and which of them leaks least at which accuracy.
+
+    A target without a verdict leaks all the same if an attack recovered its input.
+    """
+    levels = [headline(e).level for e in evidences]
+    counts = {level: levels.count(level) for level in BADGES}
+    found = [finding(e.record) if level == "missing" else level for e, level in zip(evidences, levels, strict=True)]
+    leaking = found.count("recovered") + found.count("partial")
     total = len(evidences)
     if leaking == total:
-        level = "recovered" if counts["recovered"] == total else "partial"
+        level = "recovered" if found.count("recovered") == total else "partial"
         start = f"Every one of the {total} audited targets leaks the input."
     elif leaking:
         level, start = "partial", f"{leaking} of {total} audited targets leak the input."
