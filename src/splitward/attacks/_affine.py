@@ -7,7 +7,9 @@ squares on public (patch of pixels -> position of the map) pairs. Inverting it i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,36 @@ ITERATIONS = 300
 ROWS = 60_000
 """Windows of pixels, at least, that a kernel is fitted to."""
 BATCH = 64
+
+
+Linear = Callable[[Tensor], Tensor]
+"""A linear map of images (N, C, H, W) to images, each image by itself."""
+
+
+def conjugate_gradients(apply: Linear, target: Tensor, iterations: int, precision: float = 1e-10) -> Tensor:
+    """The solutions d of ``apply(d) = target``, one for each image; ``apply`` symmetric and not negative.
+
+    Stops when every residual, relative to its start, is below ``precision``. (Hestenes and Stiefel 1952.)
+    """
+    d, residual = torch.zeros_like(target), target.clone()
+    direction, power = residual.clone(), _dot(residual, residual)
+    enough = precision**2 * power + torch.finfo(target.dtype).tiny
+    for _ in range(iterations):
+        if bool((power <= enough).all()):
+            break
+        moved = apply(direction)
+        size = power / _dot(direction, moved).clamp_min(torch.finfo(target.dtype).tiny)
+        size = torch.where(power <= enough, 0.0, size)
+        d = d + size * direction
+        residual = residual - size * moved
+        new = _dot(residual, residual)
+        direction = residual + new / power.clamp_min(torch.finfo(target.dtype).tiny) * direction
+        power = new
+    return d
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1)[:, None, None, None]
 
 
 @dataclass(frozen=True)
@@ -55,28 +87,32 @@ class Convolution:
     def solve(self, activations: Activations, start: Tensor) -> Tensor:
         """Least squares by conjugate gradients on the normal equations, from ``start`` (1, C, H, W)."""
         maps = self.reading.map(activations[self.index].double().mean(1)) - self.bias
-        x = start.double().expand(len(maps), *start.shape[1:]).clone()
-        residual = self.adjoint(maps - self.forward(x))
-        direction, power = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
-        target = 1e-20 * power + 1e-300
-        for _ in range(ITERATIONS):
-            if bool((power <= target).all()):
-                break
-            moved = self.adjoint(self.forward(direction))
-            size = power / (direction * moved).sum((1, 2, 3), keepdim=True).clamp_min(1e-300)
-            x = x + size * direction
-            residual = residual - size * moved
-            new = residual.square().sum((1, 2, 3), keepdim=True)
-            direction = residual + new / power.clamp_min(1e-300) * direction
-            power = new
-        return x
+        return least_squares(self.forward, self.adjoint, maps, start.double())
+
+
+def least_squares(
+    forward: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor], target: Tensor, start: Tensor
+) -> Tensor:
+    """The images x nearest to ``start`` (1, C, H, W) with the least ``|forward(x) - target|``; both maps linear.
+
+    ``target``: (N, *shape) of anything that ``forward`` gives for N images.
+    """
+    x = start.expand(len(target), *start.shape[1:])
+    return x + conjugate_gradients(lambda d: adjoint(forward(d)), adjoint(target - forward(x)), ITERATIONS)
+
+
+class Solvable(Protocol):
+    """An affine edge that can be solved for its input."""
+
+    def solve(self, activations: Activations, start: Tensor) -> Tensor:
+        """(N, k, *shape) each to (N, C, H, W) float64, not clamped."""
 
 
 @dataclass(frozen=True)
 class AffineInverse:
     """The inverter of an affine edge: pixels in [0, 1], rounded to eight bits where all public images are so."""
 
-    edge: Convolution
+    edge: Solvable
     start: Tensor
     eight_bits: bool
 
@@ -86,6 +122,18 @@ class AffineInverse:
         parts = [self.edge.solve(tuple(a[i : i + BATCH] for a in activations), self.start) for i in whole]
         pixels = torch.cat(parts).clamp(0, 1)
         return ((pixels * 255).round() / 255 if self.eight_bits else pixels).float()
+
+
+def inverse_of(edge: Solvable, pixels: Tensor, held: tuple[Activations, Tensor], run: Run) -> AffineInverse | None:
+    """The exact inverse, if it gives the hold-out back; ``pixels`` (M, C, H, W): public images."""
+    eight_bits = bool(((pixels * 255).round() - pixels * 255).abs().max() < 1e-3)
+    inverse = AffineInverse(edge, pixels.mean(0, keepdim=True), eight_bits)
+    guess = inverse(tuple(a[:BATCH] for a in held[0]))
+    error = float((guess - held[1][:BATCH]).square().mean())
+    if error >= EXACT:
+        return None
+    run.record_loss("exact", ITERATIONS, error)
+    return inverse
 
 
 Shape = tuple[int, int, tuple[int, int, int, int]]
@@ -136,7 +184,6 @@ def identify(
     edge affine?) and by the pictures that it gives back.
     """
     image = TensorSpec(tuple(pixels.shape[1:]))
-    start = pixels.mean(0, keepdim=True)
     for index, part in enumerate(activations):
         reading = read(TensorSpec(tuple(part.shape[2:])), image)
         if not reading.channels or reading.spec.elements < image.elements:
@@ -150,10 +197,7 @@ def identify(
             wrong = (edge.forward(unseen) + edge.bias - true).square().mean()
             if float(wrong) > AFFINE * float(variance):
                 continue
-            inverse = AffineInverse(edge, start, bool(((pixels * 255).round() - pixels * 255).abs().max() < 1e-3))
-            guess = inverse(tuple(a[:BATCH] for a in held[0]))
-            error = float((guess - held[1][:BATCH]).square().mean())
-            if error < EXACT:
-                run.record_loss("decoder", ITERATIONS, error)
+            inverse = inverse_of(edge, pixels, held, run)
+            if inverse is not None:
                 return inverse
     return None

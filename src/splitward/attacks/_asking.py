@@ -13,7 +13,7 @@ from splitward.core.knowledge import Activations, BlackBox, Oracle
 from splitward.core.run import Run
 
 BATCH = 256
-HELD = 128
+HELD = 512
 """Public images kept for the hold-out, at most; never more than an eighth of them."""
 ENOUGH = 8192
 """Images that a training set is stretched to by augmentation, where the public set is smaller."""

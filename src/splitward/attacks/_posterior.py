@@ -6,6 +6,7 @@ the noise that the likelihood knows of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -128,10 +129,13 @@ class Stage:
         return replace(self, weights=WEIGHTS[int(error.argmin())])
 
 
-def make_stage(edge: Edge, chain: Chain, public: Tensor, k: int, descent: Descent, restarts: int, run: Run) -> Stage:
-    """A stage for the edge under the chain of defences, tuned with ``k`` observations of the last ``public`` images.
+def make_likelihood(
+    edge: Edge, chain: Chain, references: Tensor, run: Run
+) -> tuple[Likelihood, Tensor, Activations, Callable[[Tensor], tuple[Tensor, ...]]]:
+    """What the attacker makes of an edge and its chain of defences.
 
-    ``public`` (M, C, H, W): those it is tuned on are not among its references.
+    Returns the likelihood, the references (M, C, H, W) that were looked at, what the device computes for them, and a
+    function that draws what it sends.
     """
 
     def body(images: Tensor) -> tuple[Tensor, ...]:
@@ -141,13 +145,21 @@ def make_stage(edge: Edge, chain: Chain, public: Tensor, k: int, descent: Descen
         return release(edge, chain, images, stream)
 
     stream = run.stream("rmle/draws")
-    held = min(TUNING_IMAGES, len(public) // 4)
-    references, truth = public[: len(public) - held], public[len(public) - held :]
     numbers = sum(part.numel() for part in body(references[:1]))
     shown = references[: min(REFERENCES, max(64, REFERENCE_NUMBERS // numbers))]
     computed = evaluate(body, shown)
     laws = make_laws(chain, computed, evaluate(draw, shown) if chain else computed)
-    likelihood = Likelihood(body, laws, root_mean_square(computed))
+    return Likelihood(body, laws, root_mean_square(computed)), shown, computed, draw
+
+
+def make_stage(edge: Edge, chain: Chain, public: Tensor, k: int, descent: Descent, restarts: int, run: Run) -> Stage:
+    """A stage for the edge under the chain of defences, tuned with ``k`` observations of the last ``public`` images.
+
+    ``public`` (M, C, H, W): those it is tuned on are not among its references.
+    """
+    held = min(TUNING_IMAGES, len(public) // 4)
+    references, truth = public[: len(public) - held], public[len(public) - held :]
+    likelihood, shown, computed, draw = make_likelihood(edge, chain, references, run)
     stage = Stage(likelihood, fit_prior(references), shown, computed, descent, restarts)
     if not held:
         return stage

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from splitward.attacks._affine import identify
 from splitward.attacks._asking import Interview
 from splitward.attacks._decoders import Decoder, ScriptDecoder
 from splitward.attacks._training import Schedule, invert, picture_loss, train_decoder
-from splitward.core.knowledge import BlackBox
+from splitward.core.knowledge import Activations, BlackBox
 from splitward.core.protocols import Inverter
 from splitward.core.registry import register
 from splitward.core.run import Run
@@ -22,6 +22,19 @@ FEW = 512
 """Pairs, at most, that an affine edge is identified from."""
 CLOSED_FORM = 16384
 """Pairs, at most, that the linear path is fitted to."""
+
+
+@dataclass(frozen=True)
+class LearnedInverse:
+    """A trained decoder as an inverter; ``held``, ``pixels``: (activation, picture) pairs that it never learnt from."""
+
+    decoder: nn.Module
+    held: Activations
+    pixels: Tensor
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to (N, C, H, W)."""
+        return invert(self.decoder, activations)
 
 
 @register("attack")
@@ -87,7 +100,7 @@ class InverseNetwork:
             return picture_loss(guess, truth, self.structure)
 
         train_decoder(decoder, source, schedule, loss, run)
-        return lambda activations: invert(decoder, activations)
+        return LearnedInverse(decoder, *source.held())
 
     def _count(self, source: Interview) -> int:
         if self.epochs is None or self.steps == 0:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from splitward.attacks._descent import Descent, descend
+from splitward.attacks._exact import solve_affine
 from splitward.attacks._posterior import make_stage
 from splitward.attacks._prior import mean_squared_differences, total_variation
 from splitward.core.defence import Chain
@@ -42,8 +43,9 @@ class RMLE:
     """Regularised maximum likelihood: the image whose activation makes likeliest what crossed the wire.
 
     ``objective``: "posterior" (ours) maximises the true likelihood under the defence that the attacker knows of, and a
-    prior of public images (total variation; mean and covariance), inside the box [0, 1]; "squared" is the paper's
-    eq. 1c, "mean-squared" the released scripts' variant, both in normalised space without a box, clipped at the end.
+    prior of public images (total variation; mean and covariance), inside the box [0, 1], and solves an affine edge
+    exactly; "squared" is the paper's eq. 1c, "mean-squared" the released scripts' variant, both in normalised space
+    without a box, clipped at the end.
     ``smoothness_weight``: lambda of the latter two; None: by the paper's, or the scripts', rule. ``beta``: of the total
     variation, eq. 1b. All images and restarts are optimised in one batch, each with its own loss; the edge's weights
     get no gradient.
@@ -97,6 +99,9 @@ class RMLE:
         public = public.to(run.device)
         if self.objective != "posterior":
             return PaperInverter(self, edge, public.shape[1:], run)
+        exact = solve_affine(edge, public, run) if self.steps and not chain else None
+        if exact is not None:
+            return exact
         descent = Descent(self.steps, self.learning_rate, box=True, tolerance=self.tolerance)
         stage = make_stage(edge, chain, public, self.observations, descent, self.restarts, run)
         return lambda activations: stage.invert(_on(run, activations), run).to(activations[0].device)

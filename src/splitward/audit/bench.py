@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -19,7 +20,7 @@ from splitward.audit.suite import Entry
 from splitward.audit.world import World, observe, samples_hash
 from splitward.core.errors import AttackError
 from splitward.core.knowledge import Activations, Samples
-from splitward.core.protocols import Inverter
+from splitward.core.protocols import Inverter, threat_model
 from splitward.core.registry import find
 from splitward.core.run import Run, Trace
 from splitward.record.schema import Control
@@ -89,10 +90,19 @@ class Bench:
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
             knowledge = grant(entry.kind, believed, self.run.child(f"grant/{role}"), self.budget)
             run = self.run.child(role)
+            run.workshop = functools.partial(self._shared, believed)
             start = time.perf_counter()
             inverter = entry.attack.prepare(knowledge, run)
             self._prepared[key] = _Prepared(inverter, run, run.trace, knowledge, time.perf_counter() - start)
         return self._prepared[key]
+
+    def _shared(self, believed: World, attack: Any, knowledge: Any) -> tuple[Inverter, Trace]:
+        """For an attack that builds on a weaker one: the latter as the audit itself prepares it in the same world."""
+        kind = threat_model(attack)
+        if not isinstance(knowledge, kind):
+            raise AttackError(f"{attack.name!r} needs {kind.label} knowledge, which its user does not hold.")
+        prepared = self._prepare(Entry(attack.name, attack, kind), believed)
+        return prepared.inverter, prepared.trace
 
     def attack(self, entry: Entry, believed: World, true: World) -> Outcome:
         """Let ``entry``, prepared in the world that it believes in, loose on what the true world sends."""

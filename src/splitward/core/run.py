@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -43,6 +43,10 @@ class Silent:
         """Says nothing."""
 
 
+Workshop = Callable[[Any, Any], tuple[Any, Trace]]
+"""From an attack and what its user knows to a prepared inverter, perhaps one that somebody else asked for before."""
+
+
 def derive_seed(seed: int, role: str) -> int:
     """A seed for one role: the first 63 bits of SHA-256 of seed and role; no role can compute another's.
 
@@ -74,6 +78,21 @@ class Run:
     device: torch.device = field(default_factory=best_device)
     progress: Progress = field(default_factory=Silent)
     trace: Trace = field(default_factory=dict)
+    workshop: Workshop | None = None
+
+    def prepared(self, attack: Any, knowledge: Any) -> Any:
+        """The inverter of another attack, which this one builds on; its trace is added to this run's.
+
+        Inside an audit it is the very one that the audit prepares for that attack, made once for all who ask.
+        """
+        if self.workshop is not None:
+            inverter, trace = self.workshop(attack, knowledge)
+        else:
+            run = self.child(f"attack/{attack.name}")
+            inverter = attack.prepare(knowledge, run)
+            trace = run.trace
+        self.trace.update({f"{attack.name}/{phase}": points for phase, points in trace.items()})
+        return inverter
 
     def child(self, role: str) -> Run:
         """A run for ``role``, with an empty trace, whose streams tell nothing of this run's streams."""

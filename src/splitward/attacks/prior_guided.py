@@ -1,0 +1,177 @@
+"""White-box inversion that starts where a learned inverter ends: the edge corrects what the inverter got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from splitward.attacks._descent import Descent, descend
+from splitward.attacks._exact import solve_affine
+from splitward.attacks._likelihood import Likelihood
+from splitward.attacks._posterior import make_likelihood
+from splitward.attacks.inverse_network import InverseNetwork
+from splitward.core.defence import Chain
+from splitward.core.errors import AttackError
+from splitward.core.knowledge import Activations, WhiteBox
+from splitward.core.protocols import Inverter
+from splitward.core.registry import register
+from splitward.core.run import Run
+
+LEVELS = 24
+"""Levels of unrest for which the learned inverter's error is measured."""
+LEAST_ERROR = 1e-3
+"""Of a pixel: a quarter of the step between two of 256 grey values."""
+TUNING_IMAGES = 32
+WEIGHTS = (1.0, 0.1, 0.01)
+"""Of the learned inverter's answer, relative to what its errors would justify: what is tried on public images."""
+BATCH_NUMBERS = 2**25
+"""Numbers of activations that are refined in one batch, at most."""
+
+
+@register("attack")
+@dataclass(frozen=True)
+class PriorGuided:
+    """A learned inverter's answer, corrected by the edge itself: maximum a posteriori, from and around that answer.
+
+    Each pixel of a secret is taken for Laplace distributed about the learned answer, as widely as the inverter errs
+    there: little where its answer is even, more where it has edges; measured on public images that it never learnt
+    from. The likelihood is the true one under the defence that the attacker knows of. Where the activation says
+    nothing the learned answer stays; where it says anything it overrules it. So the learned answer has to say which
+    pixels are in doubt, and the activation what they are: where fewer are in doubt than it has independent numbers, the
+    picture comes back exactly. An affine edge is solved as a linear system.
+
+    ``steps``, ``batch``, ``width``, ``depth``: of the learned inverter, which is the ``inverse-network`` of the same
+    settings. ``descent_steps``, ``learning_rate``: of the correction. ``tolerance``: from, to, to which point masses
+    are widened, relative to the activation's size.
+    """
+
+    name: ClassVar[str] = "prior-guided"
+    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        effort: {name: value for name, value in fields.items() if name in ("steps", "batch", "width", "depth")}
+        | {"descent_steps": {"quick": 200, "standard": 600, "thorough": 2000}[effort]}
+        for effort, fields in InverseNetwork.efforts.items()
+    }
+
+    steps: int = InverseNetwork.steps
+    batch: int = InverseNetwork.batch
+    width: int = InverseNetwork.width
+    depth: int = InverseNetwork.depth
+    descent_steps: int = 600
+    learning_rate: float = 0.05
+    tolerance: tuple[float, float] = (0.5, 0.002)
+    knows_defence: bool = True
+    observations: int = 1
+
+    def prepare(self, knowledge: WhiteBox, run: Run) -> Inverter:
+        """Learn the inverter (or take it over) and how it errs. Raises NotApplicable as ``inverse-network`` does."""
+        chain = knowledge.defence or Chain()
+        exact = solve_affine(knowledge.edge, knowledge.public.images, run) if self.steps and not chain else None
+        if exact is not None:
+            return exact
+        guide = InverseNetwork(
+            steps=self.steps, batch=self.batch, width=self.width, depth=self.depth, observations=self.observations
+        )
+        learned: Inverter = run.prepared(guide, knowledge)
+        held, truth = getattr(learned, "held", None), getattr(learned, "pixels", None)
+        if held is None or truth is None:  # it solved the edge exactly
+            return learned
+        likelihood, *_ = make_likelihood(knowledge.edge, chain, knowledge.public.images, run)
+        descent = Descent(self.descent_steps, self.learning_rate, box=True, tolerance=self.tolerance)
+        guided = Guided(learned, likelihood, ErrorLaw(learned(held), truth), descent, WEIGHTS[0], run)
+        return guided.tuned(tuple(part[:TUNING_IMAGES] for part in held), truth[:TUNING_IMAGES])
+
+
+class ErrorLaw:
+    """How far a learned inverter errs, by the *unrest* of its answer: the range of a pixel's neighbourhood.
+
+    The scale b of a Laplace law for each level of unrest: the mean absolute error, which is its maximum likelihood
+    estimate. ``answers`` and ``truth``: (M, C, H, W), pictures that were never learnt from.
+    """
+
+    def __init__(self, answers: Tensor, truth: Tensor) -> None:
+        restless, error = unrest(answers).flatten(), (answers - truth).abs().flatten()
+        shares = torch.linspace(0, 1, LEVELS + 1, device=error.device)[1:-1]
+        places = (shares * (len(restless) - 1)).long()
+        self.borders = restless.sort().values[places].unique()
+        level = torch.bucketize(restless, self.borders)
+        sums, counts = (torch.zeros(len(self.borders) + 1, device=error.device) for _ in range(2))
+        sums.index_add_(0, level, error)
+        counts.index_add_(0, level, torch.ones_like(error))
+        overall = error.mean()
+        self.scale = torch.where(counts > 0, sums / counts.clamp_min(1), overall).clamp_min(LEAST_ERROR)
+
+    def __call__(self, answers: Tensor) -> Tensor:
+        """The scale b of every pixel, of the shape of ``answers`` (N, C, H, W)."""
+        return self.scale[torch.bucketize(unrest(answers), self.borders)]
+
+
+def unrest(images: Tensor) -> Tensor:
+    """The range (largest less smallest value) of each pixel's 3 x 3 neighbourhood; (N, C, H, W) to the same."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    return F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1)
+
+
+@dataclass(frozen=True)
+class GuidedPosterior:
+    """Minus log p(sent | x) + weight sum |x - centre| / scale, for each of N images."""
+
+    likelihood: Likelihood
+    sent: Activations
+    centre: Tensor  # (N, C, H, W)
+    scale: Tensor  # (N, C, H, W)
+    weights: Tensor  # (N,)
+
+    def __call__(self, values: Tensor, tolerance: float) -> Tensor:
+        """(N, C, H, W) to (N,)."""
+        away = ((values - self.centre).abs() / self.scale).flatten(1).sum(1)
+        return self.weights * away - self.likelihood(values, self.sent, tolerance)
+
+    def select(self, rows: Tensor) -> GuidedPosterior:
+        """The objective of these images only."""
+        sent = tuple(part[rows] for part in self.sent)
+        return replace(
+            self, sent=sent, centre=self.centre[rows], scale=self.scale[rows], weights=self.weights[rows]
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Guided:
+    """A learned inverter, and how its answers are corrected."""
+
+    learned: Inverter
+    likelihood: Likelihood
+    law: ErrorLaw
+    descent: Descent
+    weight: float
+    run: Run
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to (N, C, H, W)."""
+        for part in activations:
+            if not torch.isfinite(part).all():
+                raise AttackError("prior-guided: the activations hold numbers that are not finite.")
+        size = max(1, BATCH_NUMBERS // sum(part[0].numel() for part in activations))
+        batches = [tuple(p[i : i + size] for p in activations) for i in range(0, len(activations[0]), size)]
+        self.run.progress.start("prior-guided", len(batches) * self.descent.steps)
+        parts = [self._correct(sent, torch.full((len(sent[0]),), self.weight), self.run) for sent in batches]
+        self.run.progress.finish()
+        return torch.cat(parts)
+
+    def _correct(self, sent: Activations, weights: Tensor, run: Run) -> Tensor:
+        centre = self.learned(sent)
+        objective = GuidedPosterior(self.likelihood, sent, centre, self.law(centre), weights.to(centre.device))
+        return descend(objective, centre, self.descent, run, "correction")[0]
+
+    def tuned(self, sent: Activations, truth: Tensor) -> Guided:
+        """With the weight that recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB; all in one batch."""
+        tries = len(WEIGHTS)
+        repeated = tuple(part.repeat(tries, *[1] * (part.ndim - 1)) for part in sent)
+        weights = torch.tensor(WEIGHTS).repeat_interleave(len(truth))
+        guess = self._correct(repeated, weights, self.run.child("tuning")).view(tries, *truth.shape)
+        error = (guess - truth).square().flatten(2).mean(2).clamp_min(1e-10).log().mean(1)
+        return replace(self, weight=WEIGHTS[int(error.argmin())])
