@@ -167,11 +167,16 @@ class Guided:
         objective = GuidedPosterior(self.likelihood, sent, centre, self.law(centre), weights.to(centre.device))
         return descend(objective, centre, self.descent, run, "correction")[0]
 
-    def tuned(self, sent: Activations, truth: Tensor) -> Guided:
-        """With the weight that recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB; all in one batch."""
+    def tuned(self, sent: Activations, truth: Tensor) -> Inverter:
+        """What recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB: a weight, or the learned answer.
+
+        All weights are tried in one batch.
+        """
         tries = len(WEIGHTS)
         repeated = tuple(part.repeat(tries, *[1] * (part.ndim - 1)) for part in sent)
         weights = torch.tensor(WEIGHTS).repeat_interleave(len(truth))
         guess = self._correct(repeated, weights, self.run.child("tuning")).view(tries, *truth.shape)
+        guess = torch.cat([guess, self.learned(sent)[None]])
         error = (guess - truth).square().flatten(2).mean(2).clamp_min(1e-10).log().mean(1)
-        return replace(self, weight=WEIGHTS[int(error.argmin())])
+        best = int(error.argmin())
+        return replace(self, weight=WEIGHTS[best]) if best < tries else self.learned
