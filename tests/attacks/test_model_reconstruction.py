@@ -14,16 +14,20 @@ from splitward.core.errors import AttackError, NotApplicable
 from splitward.core.knowledge import as_tuple
 from splitward.core.run import Run
 
-SMALL = ModelReconstruction(steps=80, batch=32, width=16, inversion_steps=60)
+SMALL = ModelReconstruction(
+    steps=80, batch=32, width=16, inversion_steps=60, decoder_steps=60, decoder_batch=32, decoder_width=16
+)
 
 
 def test_beats_the_mean_image_and_does_not_at_zero_steps(scene):
-    guess, knowledge, run = scene.play(SMALL)
-    assert scene.share(guess) < 0.4
-    assert set(run.trace) >= {"surrogate", "rmle"}
-    assert knowledge.query.used > 0
-    broken, _, _ = scene.play(dataclasses.replace(SMALL, steps=0, inversion_steps=0))
-    assert scene.share(broken) > 0.9
+    for inversion, phase in (("rmle", "rmle"), ("prior-guided", "inverse-network/decoder")):
+        attack = dataclasses.replace(SMALL, inversion=inversion)
+        guess, knowledge, run = scene.play(attack)
+        assert scene.share(guess) < 0.4
+        assert set(run.trace) >= {"surrogate", phase}
+        assert knowledge.query.used > 0
+        broken, _, _ = scene.play(dataclasses.replace(attack, steps=0, inversion_steps=0, decoder_steps=0))
+        assert scene.share(broken) > 0.9
 
 
 def test_a_linear_edge_is_identified_exactly(make_scene):
@@ -53,7 +57,7 @@ def test_works_behind_every_defence(scene, defence):
 
 
 def test_keeps_the_budget_and_repeats_itself(scene):
-    attack = dataclasses.replace(SMALL, steps=5, inversion_steps=5)
+    attack = dataclasses.replace(SMALL, steps=5, inversion_steps=5, decoder_steps=5)
     one, knowledge, _ = scene.play(attack, "dropout:0.5", budget=40)
     two, _, _ = scene.play(attack, "dropout:0.5", budget=40)
     assert knowledge.query.used <= 40
@@ -81,7 +85,7 @@ def test_surrogates_are_sized_from_shapes_alone(make_scene, body):
 
 
 def test_an_architecture_that_does_not_fit_is_refused(scene):
-    attack = dataclasses.replace(SMALL, steps=3, inversion_steps=2)
+    attack = dataclasses.replace(SMALL, steps=3, inversion_steps=2, decoder_steps=2)
     with pytest.raises(AttackError, match="no architecture"):
         scene.play(dataclasses.replace(attack, architecture="nowhere:nothing"))
     with pytest.raises(AttackError, match="are due"):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from splitward.attacks._reading import Reading, read, stride_of
+from splitward.attacks._reading import Reading, read, refuse_not_finite, stride_of
 from splitward.core.knowledge import Activations
 from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
@@ -118,6 +118,7 @@ class AffineInverse:
 
     def __call__(self, activations: Activations) -> Tensor:
         """(N, k, *shape) each to (N, C, H, W)."""
+        refuse_not_finite(activations)
         whole = range(0, len(activations[0]), BATCH)
         parts = [self.edge.solve(tuple(a[i : i + BATCH] for a in activations), self.start) for i in whole]
         pixels = torch.cat(parts).clamp(0, 1)

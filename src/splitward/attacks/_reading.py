@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from splitward.core.errors import AttackError
 from splitward.core.knowledge import Activations
 from splitward.core.spec import TensorSpec
 
@@ -118,3 +119,9 @@ class Standardise(nn.Module):
         return tuple(
             (part - getattr(self, f"mean{i}")) * getattr(self, f"scale{i}") for i, part in enumerate(activations)
         )
+
+
+def refuse_not_finite(activations: Activations) -> None:
+    """Raises AttackError where what crossed holds NaN or infinity: nothing can be inverted then."""
+    if not all(bool(torch.isfinite(part).all()) for part in activations):
+        raise AttackError("the activations hold numbers that are not finite; audit a model that has none.")

@@ -81,7 +81,12 @@ class InverseNetwork:
 
     def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
         """Ask, and train. Raises NotApplicable with fewer than two public images or queries."""
-        source = Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run)
+        return self.learn(
+            Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run), knowledge, run
+        )
+
+    def learn(self, source: Interview, knowledge: BlackBox, run: Run) -> Inverter:
+        """Train on what the device answers in ``source``, which an attack that has asked already brings along."""
         if self.architecture == "scripts":
             return self._scripts(knowledge, source, run)
         with run.constructing("decoder"):

@@ -1,20 +1,22 @@
-"""Model reconstruction: a surrogate edge from queries, then rMLE on it (IoTJ20 section III-B; ACSAC19 table 8)."""
+"""Model reconstruction: a surrogate edge from queries, then inverted (IoTJ20 section III-B; ACSAC19 table 8)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from splitward.attacks._affine import identify
 from splitward.attacks._asking import Interview
+from splitward.attacks._descent import Descent
 from splitward.attacks._surrogate import make_edge, rectified
 from splitward.attacks._training import Schedule, train
-from splitward.attacks.inverse_network import FEW
+from splitward.attacks.inverse_network import FEW, InverseNetwork
+from splitward.attacks.prior_guided import PriorGuided, guided
 from splitward.attacks.rmle import RMLE
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
@@ -25,34 +27,47 @@ from splitward.core.run import Run
 
 SAMPLE = 512
 """Answers that are looked at for the size of the activation's numbers, and for whether they are rectified."""
+DECODERS = {
+    effort: {f"decoder_{name}": fields[name] for name in ("steps", "batch", "width", "depth") if name in fields}
+    for effort, fields in InverseNetwork.efforts.items()
+}
+"""The inverse network of each effort, as this attack's settings name it."""
 
 
 @register("attack")
 @dataclass(frozen=True)
 class ModelReconstruction:
-    """A surrogate of the edge, fitted to the device's answers for public images, then rMLE on the surrogate.
+    """A surrogate of the edge, fitted to the device's answers for public images, then a white-box attack on it.
 
     The surrogate is fitted to be the likeliest under the defence that the attacker knows of: log p(sent | surrogate(x))
     is maximal, so that it becomes what the device computes *before* the defence. A defence of the input acts where the
     attacker cannot see; there the surrogate becomes the mean answer. An edge that turns out to be affine is identified
     exactly instead.
 
-    ``steps``: of the surrogate's training; ``inversion_steps``: of rMLE. ``architecture``: "sized" (from the shapes
+    ``inversion``: "prior-guided" corrects the ``inverse-network``'s answer by the surrogate, as far as that helps with
+    public pictures; "rmle" is the paper's. ``steps``: of the surrogate's training; ``decoder_...``: of the inverse
+    network; ``inversion_steps``: of the descent. ``architecture``: "sized" (from the shapes
     alone), or ``package.module:factory`` of a network from normalised pixels to the activation.
     """
 
     name: ClassVar[str] = "model-reconstruction"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 200, "inversion_steps": 150},
+        "quick": {"steps": 200, "inversion_steps": 150, **DECODERS["quick"]},
         "standard": {},
-        "thorough": {"steps": 6000, "width": 48, "inversion_steps": 1000},
+        "thorough": {"steps": 6000, "width": 48, "inversion_steps": 1000, **DECODERS["thorough"]},
     }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inversion": "rmle"}}
 
     steps: int = 1500
     batch: int = 64
     learning_rate: float = 3e-3
     width: int = 32
     architecture: str = "sized"
+    inversion: Literal["prior-guided", "rmle"] = "prior-guided"
+    decoder_steps: int = InverseNetwork.steps
+    decoder_batch: int = InverseNetwork.batch
+    decoder_width: int = InverseNetwork.width
+    decoder_depth: int = InverseNetwork.depth
     inversion_steps: int = RMLE.steps
     shift: float = 0.08
     tolerance: float = 0.1
@@ -60,8 +75,11 @@ class ModelReconstruction:
     knows_defence: bool = True
 
     def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
-        """Ask, fit the surrogate, tune rMLE. Raises NotApplicable with fewer than two public images or queries."""
-        source = Interview(knowledge, 1, self.shift, self.steps * self.batch, run)
+        """Ask, fit the surrogate, and learn to invert it.
+
+        Raises NotApplicable with fewer than two public images or queries.
+        """
+        source = Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run)
         if self.steps and source.affine:
             exact = identify(*source.first(FEW), source.held(), run)
             if exact is not None:
@@ -80,8 +98,23 @@ class ModelReconstruction:
         edge.eval().requires_grad_(False)
         trust = min(max(math.sqrt(max(2 * wrong, 0)) * self.tolerance, RMLE.tolerance[1]), RMLE.tolerance[0])
         tolerance = (RMLE.tolerance[0], trust)  # what the surrogate itself gets wrong is no evidence
-        attack = RMLE(steps=self.inversion_steps, observations=self.observations, tolerance=tolerance)
-        return attack.inverter(edge, chain, knowledge.public.images, run)
+        if self.inversion == "rmle":
+            attack = RMLE(steps=self.inversion_steps, observations=self.observations, tolerance=tolerance)
+            return attack.inverter(edge, chain, knowledge.public.images, run)
+        learned = self._learned(source, knowledge, run)
+        descent = Descent(self.inversion_steps, PriorGuided.learning_rate, box=True, tolerance=tolerance)
+        return guided(learned, edge, chain, knowledge.public.images, descent, run)
+
+    def _learned(self, source: Interview, knowledge: BlackBox, run: Run) -> Inverter:
+        """The inverse network; under a budget from the answers that were paid for already."""
+        guide = InverseNetwork(
+            steps=self.decoder_steps, batch=self.decoder_batch, width=self.decoder_width, depth=self.decoder_depth,
+            observations=self.observations,
+        )  # fmt: skip
+        if knowledge.query.budget is not None:
+            return guide.learn(source, knowledge, run)
+        learned: Inverter = run.prepared(guide, knowledge)
+        return learned
 
 
 class Misfit:

@@ -14,9 +14,10 @@ from splitward.attacks._descent import Descent, descend
 from splitward.attacks._exact import solve_affine
 from splitward.attacks._likelihood import Likelihood
 from splitward.attacks._posterior import make_likelihood
-from splitward.attacks.inverse_network import InverseNetwork
+from splitward.attacks._reading import refuse_not_finite
+from splitward.attacks.inverse_network import InverseNetwork, LearnedInverse
 from splitward.core.defence import Chain
-from splitward.core.errors import AttackError
+from splitward.core.edge import Edge
 from splitward.core.knowledge import Activations, WhiteBox
 from splitward.core.protocols import Inverter
 from splitward.core.registry import register
@@ -73,17 +74,25 @@ class PriorGuided:
         exact = solve_affine(knowledge.edge, knowledge.public.images, run) if self.steps and not chain else None
         if exact is not None:
             return exact
+        descent = Descent(self.descent_steps, self.learning_rate, box=True, tolerance=self.tolerance)
         guide = InverseNetwork(
             steps=self.steps, batch=self.batch, width=self.width, depth=self.depth, observations=self.observations
         )
         learned: Inverter = run.prepared(guide, knowledge)
-        held, truth = getattr(learned, "held", None), getattr(learned, "pixels", None)
-        if held is None or truth is None:  # it solved the edge exactly
-            return learned
-        likelihood, *_ = make_likelihood(knowledge.edge, chain, knowledge.public.images, run)
-        descent = Descent(self.descent_steps, self.learning_rate, box=True, tolerance=self.tolerance)
-        guided = Guided(learned, likelihood, ErrorLaw(learned(held), truth), descent, WEIGHTS[0], run)
-        return guided.tuned(tuple(part[:TUNING_IMAGES] for part in held), truth[:TUNING_IMAGES])
+        return guided(learned, knowledge.edge, chain, knowledge.public.images, descent, run)
+
+
+def guided(learned: Inverter, edge: Edge, chain: Chain, public: Tensor, descent: Descent, run: Run) -> Inverter:
+    """``learned``, corrected by ``edge`` under the defences that are known; as it is where no correction helps it.
+
+    ``learned`` must carry pairs that it never learnt from (``LearnedInverse``); any other is exact, and returned.
+    """
+    if not isinstance(learned, LearnedInverse):
+        return learned
+    likelihood, *_ = make_likelihood(edge, chain, public, run)
+    law = ErrorLaw(learned(learned.held), learned.pixels)
+    some = tuple(part[:TUNING_IMAGES] for part in learned.held)
+    return Guided(learned, likelihood, law, descent, WEIGHTS[0], run).tuned(some, learned.pixels[:TUNING_IMAGES])
 
 
 class ErrorLaw:
@@ -152,9 +161,7 @@ class Guided:
 
     def __call__(self, activations: Activations) -> Tensor:
         """(N, k, *shape) each to (N, C, H, W)."""
-        for part in activations:
-            if not torch.isfinite(part).all():
-                raise AttackError("prior-guided: the activations hold numbers that are not finite.")
+        refuse_not_finite(activations)
         size = max(1, BATCH_NUMBERS // sum(part[0].numel() for part in activations))
         batches = [tuple(p[i : i + size] for p in activations) for i in range(0, len(activations[0]), size)]
         self.run.progress.start("prior-guided", len(batches) * self.descent.steps)

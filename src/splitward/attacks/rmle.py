@@ -13,6 +13,7 @@ from splitward.attacks._descent import Descent, descend
 from splitward.attacks._exact import solve_affine
 from splitward.attacks._posterior import make_stage
 from splitward.attacks._prior import mean_squared_differences, total_variation
+from splitward.attacks._reading import refuse_not_finite
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
 from splitward.core.errors import AttackError
@@ -108,9 +109,7 @@ class RMLE:
 
 
 def _on(run: Run, activations: Activations) -> Activations:
-    for part in activations:
-        if not torch.isfinite(part).all():
-            raise AttackError("rmle: the activations hold numbers that are not finite; audit a model that has none.")
+    refuse_not_finite(activations)
     return tuple(part.detach().to(run.device, torch.float32) for part in activations)
 
 

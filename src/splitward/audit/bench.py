@@ -51,6 +51,13 @@ class _Prepared:
     trace: Trace
     knowledge: Any
     seconds: float
+    built_on: list[_Prepared]
+
+    @property
+    def queries(self) -> int:
+        """Questions to the device, those of the attacks that it builds on included."""
+        own = int(getattr(getattr(self.knowledge, "query", None), "used", 0))
+        return own + sum(other.queries for other in self.built_on)
 
 
 def digest(*parts: Any) -> str:
@@ -90,18 +97,23 @@ class Bench:
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
             knowledge = grant(entry.kind, believed, self.run.child(f"grant/{role}"), self.budget)
             run = self.run.child(role)
-            run.workshop = functools.partial(self._shared, believed)
+            built_on: list[_Prepared] = []
+            run.workshop = functools.partial(self._shared, believed, built_on)
             start = time.perf_counter()
             inverter = entry.attack.prepare(knowledge, run)
-            self._prepared[key] = _Prepared(inverter, run, run.trace, knowledge, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._prepared[key] = _Prepared(inverter, run, run.trace, knowledge, seconds, built_on)
         return self._prepared[key]
 
-    def _shared(self, believed: World, attack: Any, knowledge: Any) -> tuple[Inverter, Trace]:
+    def _shared(
+        self, believed: World, built_on: list[_Prepared], attack: Any, knowledge: Any
+    ) -> tuple[Inverter, Trace]:
         """For an attack that builds on a weaker one: the latter as the audit itself prepares it in the same world."""
         kind = threat_model(attack)
         if not isinstance(knowledge, kind):
             raise AttackError(f"{attack.name!r} needs {kind.label} knowledge, which its user does not hold.")
         prepared = self._prepare(Entry(attack.name, attack, kind), believed)
+        built_on.append(prepared)
         return prepared.inverter, prepared.trace
 
     def attack(self, entry: Entry, believed: World, true: World) -> Outcome:
@@ -114,8 +126,7 @@ class Bench:
             guess: Tensor = prepared.inverter(self.sent(true))
             seconds = prepared.seconds + time.perf_counter() - start
             trace = {**prepared.trace, **prepared.run.trace}
-            queries = int(getattr(getattr(prepared.knowledge, "query", None), "used", 0))
-            self._outcomes[key] = Outcome(sound(guess, entry.name, self.secrets), trace, queries, seconds)
+            self._outcomes[key] = Outcome(sound(guess, entry.name, self.secrets), trace, prepared.queries, seconds)
         return self._outcomes[key]
 
     def control(self, entry: Entry, world: World) -> Control:

@@ -1,0 +1,131 @@
+"""How strong the attacks are: the strongest of each threat model at each cut, beside the floors, as one table.
+
+    python benchmarks/attack_strength.py --effort thorough
+
+attacks undefended networks, writes ``results/attack-strength.json`` and prints the table. A row that is there already,
+for the same effort and number of samples, is kept; ``--again`` measures it anew. MNIST and CIFAR-10 must lie under
+SPLITWARD_DATA. The query-free attackers' networks are of another architecture than the victim's, and their public
+images are none of those that it was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import splitward as sw
+from splitward.core.knowledge import THREAT_MODELS
+from splitward.record.schema import Floor, Record, Trial
+from splitward.report.evidence import Evidence
+
+FILE = Path(__file__).parent.parent / "results" / "attack-strength.json"
+CUTS = {
+    "mnist": ("lenet5", ("conv1", "ReLU2")),
+    "cifar10": ("cifar-cnn", ("conv11", "ReLU22", "ReLU32")),
+}
+HEADINGS = ("dataset", "cut", "threat_model", "attack", "psnr_db", "ssim", "exact_share", "floor_psnr_db", "floor_ssim")
+
+
+def exact_share(record: Record, trial: Trial) -> float:
+    """The share of images of which every 8-bit pixel came back."""
+    guess, truth = record.tensors[trial.tensor or ""], record.tensors["secrets"]
+    return float(((guess * 255).round() == (truth * 255).round()).reshape(len(truth), -1).all(1).mean())
+
+
+def row(record: Record, threat_model: str, command: str) -> dict[str, Any] | None:
+    """The strongest attack of one threat model by SSIM, both of its numbers, and the strongest floor."""
+    trials = [t for t in record.trials if t.threat_model == threat_model and "ssim" in t.metrics]
+    if not trials:
+        return None
+    best = max(trials, key=lambda t: (t.metrics["ssim"].mean, t.metrics["psnr"].mean))
+    floor = Evidence(record, {}, "").floor
+    assert isinstance(floor, Floor)
+    return {
+        "dataset": record.target.data.name,
+        "cut": record.target.cut.name,
+        "threat_model": threat_model,
+        "attack": best.attack,
+        "psnr_db": round(best.metrics["psnr"].mean, 2),
+        "psnr_low_db": round(best.metrics["psnr"].low, 2),
+        "psnr_high_db": round(best.metrics["psnr"].high, 2),
+        "ssim": round(best.metrics["ssim"].mean, 4),
+        "ssim_low": round(best.metrics["ssim"].low, 4),
+        "ssim_high": round(best.metrics["ssim"].high, 4),
+        "exact_share": exact_share(record, best),
+        "believable": best.believable,
+        "samples": record.samples,
+        "seconds": round(best.seconds),
+        "floor": f"{floor.name} ({floor.released})" if floor.kind == "allowed" else floor.name,
+        "floor_psnr_db": round(floor.metrics["psnr"].mean, 2),
+        "floor_ssim": round(floor.metrics["ssim"].mean, 4),
+        "effort": record.effort,
+        "command": command,
+        "version": record.environment.splitward,
+        "commit": record.environment.commit,
+        "machine": f"{platform.machine()}, {record.environment.device}, {record.environment.threads} threads, "
+        f"torch {torch.__version__}",
+    }
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are of the same cell of the table."""
+    return all(one[k] == other[k] for k in ("dataset", "cut", "threat_model"))
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """The table on standard output."""
+    print(" ".join(f"{h:>15}" for h in HEADINGS))
+    for one in rows:
+        print(" ".join(f"{one[h]!s:>15.15}" for h in HEADINGS))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--effort", default="thorough", choices=("quick", "standard", "thorough"))
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--data", default=None, help="one data set only")
+    parser.add_argument("--at", default=None, help="one cut only")
+    parser.add_argument("--attacks", default="rmle,prior-guided,inverse-network,shadow-model")
+    parser.add_argument("--again", action="store_true", help="measure rows anew that are there already")
+    parser.add_argument("-o", "--out", type=Path, default=FILE)
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
+    for dataset, (model, cuts) in CUTS.items():
+        for at in cuts:
+            if options.data not in (None, dataset) or options.at not in (None, at):
+                continue
+            here = [r for r in rows if r["dataset"] == dataset and r["cut"] == at]
+            known = [r for r in here if r["effort"] == options.effort and r["samples"] == options.samples]
+            if known and not options.again:
+                continue
+            print(f"{dataset} {at} ...", file=sys.stderr, flush=True)
+            data, victim = sw.load_data(dataset), sw.load_model(model, data=dataset)
+            target = sw.Target(sw.split(victim.model, data.public.images[:2], at=at), model=model)
+            command = f"python benchmarks/attack_strength.py --effort {options.effort} --data {dataset} --at {at}"
+            record = sw.audit(
+                target, options.attacks, secrets=data.held_out, public=data.public, samples=options.samples,
+                effort=options.effort, released="logits", data=sw_data(dataset),
+                out=options.out.parent / "runs" / f"strength-{dataset}-{at}-{options.effort}",
+            )  # fmt: skip
+            new = [found for name in THREAT_MODELS if (found := row(record, name, command)) is not None]
+            rows = [r for r in rows if not any(same(r, n) for n in new)] + new
+            options.out.parent.mkdir(exist_ok=True)
+            options.out.write_text(json.dumps(rows, indent=1) + "\n")
+    show(rows)
+
+
+def sw_data(name: str) -> Any:
+    """The record's description of a data set."""
+    from splitward.record.schema import Data
+
+    return Data(name=name)
+
+
+if __name__ == "__main__":
+    main()
