@@ -36,6 +36,9 @@ WEIGHTS = ((1.0, 0.1), (1.0, 1.0), (0.1, 1.0))
 BATCH_NUMBERS = 2**25
 """Numbers of activations that are optimised in one batch, at most: 256 secrets of 32,768 numbers and four draws."""
 
+SCORED_NUMBERS = 2**18
+"""Numbers that are compared at once when candidates are scored: 1 MiB, which stays in the cache of one core."""
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -112,6 +115,25 @@ class Stage:
             likely = self.likelihood.of(computed, mine, self.descent.tolerance[0])
             found.append(self.references[likely.topk(NEIGHBOURS).indices].mean(0))
         return torch.stack(found)
+
+    @torch.no_grad()
+    def score(self, sent: Activations, candidates: Tensor) -> Tensor:
+        """log p(sent | candidate) of every pair, up to a constant, (N, M): the likelihood without the prior.
+
+        What the device computes for the candidates (M, C, H, W) is computed once for all N.
+        """
+        computed = evaluate(self.likelihood.body, candidates)
+        size = max(1, SCORED_NUMBERS // sum(part[0].numel() for part in sent))
+        parts = [tuple(c[j : j + size] for c in computed) for j in range(0, len(candidates), size)]
+        rows = []
+        for i in range(len(sent[0])):
+            mine = tuple(part[i : i + 1] for part in sent)
+            rows.append(torch.cat([self._likely(part, mine) for part in parts]))
+        return torch.stack(rows)
+
+    def _likely(self, computed: Activations, mine: Activations) -> Tensor:
+        many = tuple(part.expand(len(computed[0]), *part.shape[1:]) for part in mine)
+        return self.likelihood.of(computed, many, self.descent.tolerance[1])
 
     def tuned(self, sent: Activations, truth: Tensor, run: Run) -> Stage:
         """The stage with the prior's weights that recover ``truth`` (T, C, H, W; public) best from ``sent``, in dB.

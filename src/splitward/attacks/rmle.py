@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from splitward.attacks._descent import Descent, descend
-from splitward.attacks._posterior import make_stage
+from splitward.attacks._posterior import Stage, make_stage
 from splitward.attacks._prior import mean_squared_differences, total_variation
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
@@ -99,7 +99,7 @@ class RMLE:
             return PaperInverter(self, edge, public.shape[1:], run)
         descent = Descent(self.steps, self.learning_rate, box=True, tolerance=self.tolerance)
         stage = make_stage(edge, chain, public, self.observations, descent, self.restarts, run)
-        return lambda activations: stage.invert(_on(run, activations), run).to(activations[0].device)
+        return PosteriorInverter(stage, run)
 
 
 def _on(run: Run, activations: Activations) -> Activations:
@@ -107,6 +107,23 @@ def _on(run: Run, activations: Activations) -> Activations:
         if not torch.isfinite(part).all():
             raise AttackError("rmle: the activations hold numbers that are not finite; audit a model that has none.")
     return tuple(part.detach().to(run.device, torch.float32) for part in activations)
+
+
+@dataclass(frozen=True)
+class PosteriorInverter:
+    """The descent on the posterior; and, for a given image, its likelihood alone (``core.protocols.Scorer``)."""
+
+    stage: Stage
+    run: Run
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to pixels (N, C, H, W)."""
+        return self.stage.invert(_on(self.run, activations), self.run).to(activations[0].device)
+
+    def score(self, activations: Activations, candidates: Tensor) -> Tensor:
+        """log p(activations | candidate) under the defence that the attacker knows of, (N, M), up to a constant."""
+        sent = _on(self.run, activations)
+        return self.stage.score(sent, candidates.to(self.run.device)).to(activations[0].device)
 
 
 @dataclass(frozen=True)

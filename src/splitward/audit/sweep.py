@@ -108,6 +108,7 @@ def run_settings(
         settings.effort,
         settings.released,
         settings.query_budget,
+        settings.unlike,
     )
     roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
     exported = export(scene.victim.model, scene.public.images[:2])
@@ -124,6 +125,6 @@ def run_settings(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=settings.samples, observations=settings.observations, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
-                out=folder, run=run, bench=bench, data=scene.data, command=command,
+                unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
             )  # fmt: skip
             yield folder, record
