@@ -68,8 +68,8 @@ def place(own: Tensor, others: Tensor, tie: Tensor | float) -> tuple[Tensor, Ten
     """
     away = others - own[:, None]
     margin = torch.as_tensor(tie, dtype=away.dtype, device=away.device).expand(len(own))[:, None]
-    nearer, tied = (away < -margin).sum(1), 1 + (away.abs() <= margin).sum(1)
-    return torch.where(nearer == 0, 1 / tied, torch.zeros_like(own)), 1 + nearer + (tied - 1) / 2
+    nearer, tied = (away < -margin).sum(1).double(), 1 + (away.abs() <= margin).sum(1).double()
+    return torch.where(nearer == 0, 1 / tied, torch.zeros_like(tied)), 1 + nearer + (tied - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Lineup:
         return (self._game("answer", *place((secrets - own).square().mean(1), others, ANSWER_TIE)),)
 
     def _game(self, judge: Literal["nearest", "likelihood", "answer"], wins: Tensor, ranks: Tensor) -> Game:
-        per_sample = {"wins": wins.double().tolist(), "rank": ranks.double().tolist()}
+        per_sample = {"wins": wins.tolist(), "rank": ranks.tolist()}
         return Game(
             judge=judge, candidates=self.candidates, chance=1 / self.candidates, per_sample=per_sample,
             wins=estimate(per_sample["wins"], True), rank=estimate(per_sample["rank"], False),
