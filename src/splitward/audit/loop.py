@@ -203,6 +203,14 @@ class _Audit:
             per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=tensor, games=games,
         )  # fmt: skip
 
+    def trials(self, planned: Sequence[tuple[Entry, bool]]) -> tuple[schema.Trial, ...]:
+        """Every trial of the plan, in order."""
+        done = []
+        for index, (entry, adaptive) in enumerate(planned):
+            self.run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
+            done.append(self.trial(entry, adaptive, index))
+        return tuple(done)
+
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
@@ -306,10 +314,7 @@ def audit(
     measured = _accuracy(state.world, cast_.held_out, run)
     run.progress.advance(1, "floors")
     reached = state.floors(cast_)
-    done = []
-    for index, (entry, adaptive) in enumerate(trials):
-        run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
-        done.append(state.trial(entry, adaptive, index))
+    done = state.trials(trials)
     run.progress.advance(1)
     run.progress.finish()
     record = schema.Record(
@@ -317,7 +322,7 @@ def audit(
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
-        floors=reached, scales=foreign_scales(), trials=tuple(done), unlike=state.strangers.record,
+        floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
     )  # fmt: skip
     record = decide(record)
     record = record.model_copy(update={"checks": checks.check(record)})
