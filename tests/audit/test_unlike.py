@@ -11,6 +11,7 @@ from audit.doubles import Gradient, entry
 from splitward.audit import unlike
 from splitward.audit.bench import Bench
 from splitward.audit.settings import AuditSettings, read_settings
+from splitward.audit.sweep import run_settings
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples, WhiteBox
 from splitward.core.run import Run
@@ -269,3 +270,10 @@ def test_a_folder_from_before_the_setting_existed_can_be_gone_on_with():
     given = {"model": "lenet5", "data": "digits", "at": ("ReLU2",)}
     assert "unlike" not in AuditSettings(**given).numeric()
     assert AuditSettings(**given, unlike=("faces",)).numeric()["unlike"] == ["faces"]
+
+
+def test_what_cannot_be_made_is_refused_before_the_folder_is_claimed(tmp_path):
+    given = {"model": "lenet5", "data": "faces", "at": ("ReLU2",), "unlike": ("faces",), "samples": 5}
+    with pytest.raises(UsageError, match="leave out `faces`"):
+        next(run_settings(AuditSettings(**given, out=tmp_path / "run")))
+    assert not (tmp_path / "run").exists()

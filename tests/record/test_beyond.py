@@ -60,12 +60,16 @@ def test_unlike_secrets_in_words(rich: tuple[Record, Any]) -> None:
     assert finding(unlike.as_record(record, rotated)) == "recovered"
     assert finding(unlike.as_record(record, shuffled)) == "none-found"
     best = max(t.metrics["ssim"].mean for t in rotated.trials)
-    assert unlike.line(record, rotated).startswith(f"SSIM {best:.2f} (rmle, white-box), where ")
-    assert "come back recognisable" in unlike.line(record, rotated)
+    outcome = unlike.outcome(record, rotated)
+    assert outcome is not None
+    assert unlike.line(outcome).startswith(f"SSIM {best:.2f} (rmle, white-box), where ")
+    assert unlike.line(outcome).endswith(f"; {outcome.recovered} of 12 come back recognisable.")
     said = unlike.meaning(record)
     assert "Where they do come back (rotated), it is the activation that leaks" in said
     assert "No attack beats a floor (shuffled)" in said
     assert unlike.meaning(make_record(5)[0]) == ""
+    failed = tuple(t.model_copy(update={"status": "failed", "metrics": {}, "per_sample": {}}) for t in rotated.trials)
+    assert unlike.outcome(record, rotated.model_copy(update={"trials": failed})) is None
     quiet = with_unlike(make_record(20, strength=0.0), {"inverted": 0.0})[0]
     assert unlike.meaning(quiet) == "No attack beats a floor there either (inverted)."
 
@@ -73,7 +77,9 @@ def test_unlike_secrets_in_words(rich: tuple[Record, Any]) -> None:
 def test_the_command_line_has_one_line_for_the_game_and_one_for_each_kind(rich: tuple[Record, Any]) -> None:
     lines = beyond(rich[0])
     assert len(lines) == 3
-    assert lines[1].startswith("unlike the public data, rotated: ")
+    assert lines[0] == "named among 300: 100 % by rmle, 10 % by the label alone, 0.3 % by chance"
+    assert lines[1].startswith("unlike the public data, rotated: SSIM 0.")
+    assert max(map(len, lines)) < 79  # a line each
     assert beyond(make_record(5)[0]) == []
 
 

@@ -50,7 +50,9 @@ def test_the_page_shows_what_came_back_of_unlike_secrets(tmp_path: Path) -> None
     found = page(record, tmp_path)
     assert unlike.meaning(record) in found.text
     for kind in record.unlike:
-        assert unlike.line(record, kind) in found.text
+        outcome = unlike.outcome(record, kind)
+        assert outcome is not None
+        assert unlike.line(outcome) in found.text
     plain = page(record.model_copy(update={"unlike": ()}), tmp_path)
     assert "Secrets unlike the public data" not in plain.text
     rows = 1 + 1 + 2  # originals, the stronger floor, naive and adaptive
@@ -61,7 +63,9 @@ def test_a_redacted_record_keeps_the_words(tmp_path: Path) -> None:
     record = store.redact(rich())
     found = page(record, tmp_path)
     assert not found.all("img")
-    assert unlike.line(record, record.unlike[0]) in found.text
+    outcome = unlike.outcome(record, record.unlike[0])
+    assert outcome is not None
+    assert unlike.line(outcome) in found.text
 
 
 def test_a_record_without_them_has_no_such_section(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from splitward.audit.loop import Cast, Settings, audit, cast, world_of
 from splitward.audit.settings import AuditSettings, slug
 from splitward.audit.suite import Entry, suite
 from splitward.audit.target import Target
+from splitward.audit.unlike import refuse_misfit
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples
@@ -113,6 +114,7 @@ def run_settings(
     roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
     exported = export(scene.victim.model, scene.public.images[:2])
     halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
+    refuse_misfit(settings.unlike, roles.secrets, roles.public, run)
     claim(settings.folder, settings)
     bench = Bench(run, roles.secrets, settings.query_budget)
     if say is not None and settings.effort != "quick":

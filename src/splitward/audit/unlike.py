@@ -38,6 +38,13 @@ def refuse_unknown(names: Sequence[str]) -> None:
             raise UsageError(f"there are no secrets {name!r}: unlike is some of {', '.join(schema.UNLIKE)}.")
 
 
+def refuse_misfit(names: Sequence[str], secrets: Samples, public: Samples, run: Run) -> None:
+    """Raises UsageError for a kind that does not exist, or cannot be made of these secrets."""
+    refuse_unknown(names)
+    for name in names:
+        make(name, secrets, public, run)
+
+
 def make(name: str, secrets: Samples, public: Samples, run: Run) -> Tensor:
     """The secrets of one kind, (n, C, H, W) in [0, 1], on the secrets' device: as many as ``secrets``, or all faces.
 
@@ -61,7 +68,9 @@ def make(name: str, secrets: Samples, public: Samples, run: Run) -> Tensor:
     try:
         refuse_overlap(public=public, faces=Samples(faces.expand(-1, images.shape[1], -1, -1), None))
     except OverlapError as error:
-        raise UsageError(f"faces are not unlike the public data, for {error}") from error
+        raise UsageError(
+            "the attackers hold images of the set faces, so faces are not unlike their public data; leave out `faces`."
+        ) from error
     chosen = torch.randperm(len(faces), generator=generator)[: len(images)]
     return faces[chosen].expand(-1, images.shape[1], -1, -1).contiguous().to(images.device)
 

@@ -70,9 +70,9 @@ def trials_table(record: Record) -> Table:
 
 def beyond(record: Record) -> list[str]:
     """The candidate game, and each kind of secrets unlike the public data: a line each."""
-    lines = [said] if (said := games.sentence(record)) else []
-    found = ((u.name, unlike.line(record, u)) for u in record.unlike)
-    return lines + [f"unlike the public data, {name}: {text}" for name, text in found if text]
+    lines = [said] if (said := games.brief(record)) else []
+    found = ((u.name, unlike.outcome(record, u)) for u in record.unlike)
+    return lines + [f"unlike the public data, {name}: {unlike.brief(outcome)}" for name, outcome in found if outcome]
 
 
 def print_records(

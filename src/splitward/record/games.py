@@ -55,3 +55,15 @@ def sentence(record: Record) -> str:
     if floors and isinstance(floors[0].part, Floor):
         text += f"; {sentences.floor_source(floors[0].part)} names it in {share(floors[0].wins.mean)}"
     return f"{text}, and chance in {share(best.game.chance)}."
+
+
+def brief(record: Record) -> str:
+    """The same in a few words."""
+    attacks, floors = players(record.trials), players(record.floors)
+    if not attacks or not isinstance(attacks[0].part, Trial):
+        return ""
+    said = [f"{share(attacks[0].wins.mean)} by {attacks[0].part.attack}"]
+    if floors and isinstance(floors[0].part, Floor):
+        said.append(f"{share(floors[0].wins.mean)} by {sentences.floor_source(floors[0].part)}")
+    game = attacks[0].game
+    return f"named among {game.candidates:,}: {', '.join(said)}, {share(game.chance)} by chance"

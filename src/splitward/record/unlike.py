@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from splitward.record import sentences
-from splitward.record.schema import Record, Unlike
+from splitward.record.schema import Floor, Record, Trial, Unlike
 from splitward.record.statistics import recovered
 from splitward.record.verdict import answers, finding, metric_of, stronger_floor
 
@@ -29,20 +31,50 @@ def as_record(record: Record, unlike: Unlike) -> Record:
     return record.model_copy(update=update)
 
 
-def line(record: Record, unlike: Unlike) -> str:
-    """What came back of one kind: the strongest attack against the stronger floor; empty where nothing was scored."""
+@dataclass(frozen=True)
+class Outcome:
+    """What the strongest attack made of one kind, against the stronger floor."""
+
+    metric: str
+    leakage: float
+    trial: Trial
+    floor: Floor
+    recovered: int  # strictly: see record.statistics.recovered
+    samples: int
+
+    @property
+    def base(self) -> float:
+        """The floor's mean."""
+        return self.floor.metrics[self.metric].mean
+
+
+def outcome(record: Record, unlike: Unlike) -> Outcome | None:
+    """The outcome of one kind; None where nothing was scored."""
     other = as_record(record, unlike)
     metric = metric_of(other)
     found = answers(other, metric) if metric else []
     floor = stronger_floor(other, metric, found[0].trial.observations) if metric and found else None
     if metric is None or floor is None:
-        return ""
-    trial, base = found[0].trial, floor.metrics[metric].mean
+        return None
+    trial = found[0].trial
     count = int(recovered(trial.per_sample, floor.per_sample).sum())
+    return Outcome(metric, found[0].mean, trial, floor, count, unlike.samples)
+
+
+def line(found: Outcome) -> str:
+    """An outcome in one sentence."""
     return (
-        f"{sentences.value(metric, found[0].mean)} ({trial.attack}, {trial.threat_model}), where "
-        f"{sentences.floor_source(floor)} gives {sentences.figure(metric, base)}; "
-        f"{count} of {unlike.samples} come back recognisable."
+        f"{sentences.value(found.metric, found.leakage)} ({found.trial.attack}, {found.trial.threat_model}), where "
+        f"{sentences.floor_source(found.floor)} gives {sentences.figure(found.metric, found.base)}; "
+        f"{found.recovered} of {found.samples} come back recognisable."
+    )
+
+
+def brief(found: Outcome) -> str:
+    """An outcome in a few words."""
+    return (
+        f"{sentences.value(found.metric, found.leakage)} (floor {sentences.figure(found.metric, found.base)}), "
+        f"{found.recovered} of {found.samples} recognisable"
     )
 
 

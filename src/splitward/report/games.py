@@ -137,11 +137,11 @@ class Stranger:
 
 def strangers(evidence: Evidence) -> list[Stranger]:
     """Every kind that the record holds, with something scored."""
-    found = [_stranger(evidence, kind) for kind in evidence.record.unlike]
-    return [stranger for stranger in found if stranger.line]
+    found = [(kind, unlike.outcome(evidence.record, kind)) for kind in evidence.record.unlike]
+    return [_stranger(evidence, kind, outcome) for kind, outcome in found if outcome]
 
 
-def _stranger(evidence: Evidence, kind: Unlike) -> Stranger:
+def _stranger(evidence: Evidence, kind: Unlike, outcome: unlike.Outcome) -> Stranger:
     pictures = dict(evidence.pictures)
     pictures.pop("secrets", None)
     pictures.pop("labels", None)
@@ -149,4 +149,4 @@ def _stranger(evidence: Evidence, kind: Unlike) -> Stranger:
         pictures["secrets"] = evidence.pictures[kind.tensor]
     other = Evidence(unlike.as_record(evidence.record, kind), pictures, evidence.folder)
     title = unlike.title(kind.name)
-    return Stranger(title[0].upper() + title[1:], unlike.line(evidence.record, kind), other, grid.glance(other))
+    return Stranger(title[0].upper() + title[1:], unlike.line(outcome), other, grid.glance(other))
