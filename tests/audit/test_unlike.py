@@ -68,7 +68,7 @@ def test_what_is_not_unlike_is_refused(secrets, others):
     with pytest.raises(UsageError, match="cannot be rotated"):
         unlike.make("rotated", Samples(torch.zeros(1, 1, 4, 5), None), others, RUN)
     faces = sw.load_data("faces")
-    with pytest.raises(UsageError, match="not unlike the public data"):
+    with pytest.raises(UsageError, match="faces are not unlike"):
         unlike.make("faces", faces.held_out, faces.public, RUN)
     with pytest.raises(UsageError, match="rotated, inverted, shuffled, faces"):
         unlike.refuse_unknown(["upside-down"])
