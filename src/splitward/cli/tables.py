@@ -88,7 +88,7 @@ def print_records(
             a = record.target.accuracy
             console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")
         for said in beyond(record):
-            console.print(f"  {said}", highlight=False)
+            console.print(f"  {said}", highlight=False, soft_wrap=True)
         for check in record.checks:
             if check.level in ("warning", "failure"):
                 console.print(f"  {MARK[check.level]} {check.message}", highlight=False)
