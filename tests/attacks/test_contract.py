@@ -15,6 +15,7 @@ from splitward.core.defence import Chain
 from splitward.core.defence_text import parse_chain
 from splitward.core.edge import Edge, Normalise
 from splitward.core.knowledge import BlackBox, Samples, WhiteBox
+from splitward.core.protocols import Scorer
 from splitward.core.registry import discover
 from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
@@ -105,6 +106,22 @@ def test_the_query_budget_is_kept(name, world):
     inverter, sent, knowledge = play(name, dataclasses.replace(world, chain=parse_chain("dropout:0.5")), budget=30)
     inverter(sent)
     assert knowledge.query.used <= 30
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_scores_candidates_scores_each_by_itself_and_keeps_nothing_of_them(name, world):
+    noisy = dataclasses.replace(world, chain=parse_chain("dropout:0.5"))
+    inverter, sent, _ = play(name, noisy, observations=2)
+    if not isinstance(inverter, Scorer):
+        pytest.skip(f"{name} gives no likelihoods")
+    before, candidates = inverter(sent), torch.cat([SECRETS.images, images(9, 7).images])
+    scores = inverter.score(sent, candidates)
+    assert scores.shape == (6, 15)
+    assert not (torch.isnan(scores) | (scores == torch.inf)).any()
+    order = torch.randperm(15, generator=torch.Generator().manual_seed(0))
+    few = inverter.score(tuple(part[2:4] for part in sent), candidates[order])
+    assert torch.allclose(few, scores[2:4][:, order], rtol=1e-4)
+    assert torch.equal(before, inverter(sent))
 
 
 @pytest.mark.parametrize("name", NAMES)

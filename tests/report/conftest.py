@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from record.beyond import with_games, with_unlike
 from record.factory import PLANS, make_record
 from report.page import Made, Page
 from splitward.record import store
@@ -20,6 +21,13 @@ def made() -> Made:
 @pytest.fixture(scope="session")
 def run_folder(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.save(made[0], tmp_path_factory.mktemp("run"), made[1])
+
+
+@pytest.fixture(scope="session")
+def games_folder(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with candidate games and secrets unlike the public data."""
+    record, tensors = with_unlike(made, {"rotated": 0.95, "inverted": 0.8, "shuffled": 0.1, "faces": 0.6})
+    return store.save(with_games(record), tmp_path_factory.mktemp("games"), tensors)
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,9 @@ FRAME = """<body><script>addEventListener("message", (e) => { document.body.inne
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 @pytest.mark.parametrize("width", [320, 400, 1400])
-@pytest.mark.parametrize("several", [False, True])
-def test_nothing_sticks_out(width: int, several: bool, run_folder: Path, sweep_folder: Path, tmp_path: Path) -> None:
-    page = render(sweep_folder if several else run_folder, tmp_path / "report.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("runs", ["run_folder", "sweep_folder", "games_folder"])
+def test_nothing_sticks_out(width: int, runs: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    page = render(request.getfixturevalue(runs), tmp_path / "report.html").read_text(encoding="utf-8")
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     (tmp_path / "measured.html").write_text(page.replace("</body>", MEASURE), encoding="utf-8")
     (tmp_path / "frame.html").write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")

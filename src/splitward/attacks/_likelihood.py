@@ -14,6 +14,9 @@ from splitward.core.knowledge import Activations
 SPREAD = 1e-6
 """Variance, relative to the largest, below which an entry counts as constant over the public images."""
 
+SCORED_NUMBERS = 2**18
+"""Numbers that are compared at once when candidates are scored: 1 MiB, which stays in the cache of one core."""
+
 Body = Callable[[Tensor], tuple[Tensor, ...]]
 """From images (N, C, H, W) to what the undefended device computes, one tensor per value, each (N, *shape)."""
 
@@ -87,6 +90,29 @@ class Likelihood:
             repeated = clean if k == 1 else clean.repeat_interleave(k, 0)
             total = total + law(part.flatten(0, 1), repeated, tolerance * scale).view(count, k).sum(1)
         return total
+
+    @torch.no_grad()
+    def score(self, sent: Activations, candidates: Tensor, tolerance: float) -> Tensor:
+        """log p(sent | candidate) of every pair, up to a constant: (N, k, *shape) each and (M, C, H, W) to (N, M).
+
+        What the device computes for the candidates is computed once for all N.
+        """
+        computed = evaluate(self.body, candidates)
+        size = max(1, SCORED_NUMBERS // sum(part[0].numel() for part in sent))
+        parts = [tuple(c[j : j + size] for c in computed) for j in range(0, len(candidates), size)]
+        rows = []
+        for i in range(len(sent[0])):
+            mine = tuple(part[i : i + 1] for part in sent)
+            many = [tuple(m.expand(len(part[0]), *m.shape[1:]) for m in mine) for part in parts]
+            rows.append(torch.cat([self.of(part, m, tolerance) for part, m in zip(parts, many, strict=True)]))
+        return torch.stack(rows)
+
+
+@torch.no_grad()
+def evaluate(body: Body, images: Tensor, batch: int = 256) -> tuple[Tensor, ...]:
+    """What the device computes for many images, in batches."""
+    parts = [body(part) for part in images.split(batch)]
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 
 
 def root_mean_square(computed: tuple[Tensor, ...]) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from splitward.attacks._descent import Descent, descend
-from splitward.attacks._likelihood import Body, Likelihood, make_laws, root_mean_square
+from splitward.attacks._likelihood import Likelihood, evaluate, make_laws, root_mean_square
 from splitward.attacks._prior import PublicPrior, fit_prior
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge, release
@@ -114,6 +114,10 @@ class Stage:
             found.append(self.references[likely.topk(NEIGHBOURS).indices].mean(0))
         return torch.stack(found)
 
+    def score(self, sent: Activations, candidates: Tensor) -> Tensor:
+        """log p(sent | candidate) of every pair, up to a constant, (N, M): the likelihood without the prior."""
+        return self.likelihood.score(sent, candidates, self.descent.tolerance[1])
+
     def tuned(self, sent: Activations, truth: Tensor, run: Run) -> Stage:
         """The stage with the prior's weights that recover ``truth`` (T, C, H, W; public) best from ``sent``, in dB.
 
@@ -165,10 +169,3 @@ def make_stage(edge: Edge, chain: Chain, public: Tensor, k: int, descent: Descen
         return stage
     draws = [draw(truth) for _ in range(k)]
     return stage.tuned(tuple(torch.stack(parts, 1) for parts in zip(*draws, strict=True)), truth, run)
-
-
-@torch.no_grad()
-def evaluate(body: Body, images: Tensor, batch: int = 256) -> tuple[Tensor, ...]:
-    """What the device computes for many images, in batches."""
-    parts = [body(part) for part in images.split(batch)]
-    return tuple(torch.cat(values) for values in zip(*parts, strict=True))

@@ -170,13 +170,17 @@ class Guided:
         self.run.progress.finish()
         return torch.cat(parts)
 
+    def score(self, activations: Activations, candidates: Tensor) -> Tensor:
+        """log p(activations | candidate) under the defence that the attacker knows of, (N, M), up to a constant."""
+        return self.likelihood.score(activations, candidates, self.descent.tolerance[1])
+
     def _correct(self, sent: Activations, weights: Tensor, run: Run) -> Tensor:
         centre = self.learned(sent)
         objective = GuidedPosterior(self.likelihood, sent, centre, self.law(centre), weights.to(centre.device))
         return descend(objective, centre, self.descent, run, "correction")[0]
 
     def tuned(self, sent: Activations, truth: Tensor) -> Inverter:
-        """What recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB: a rate and a weight, or no correction.
+        """What recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB: a rate and a weight, or none.
 
         All weights are tried in one batch.
         """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from splitward.attacks._descent import Descent, descend
 from splitward.attacks._exact import solve_affine
-from splitward.attacks._posterior import make_stage
+from splitward.attacks._posterior import Stage, make_stage
 from splitward.attacks._prior import mean_squared_differences, total_variation
 from splitward.attacks._reading import refuse_not_finite
 from splitward.core.defence import Chain
@@ -105,12 +105,29 @@ class RMLE:
             return exact
         descent = Descent(self.steps, self.learning_rate, box=True, tolerance=self.tolerance)
         stage = make_stage(edge, chain, public, self.observations, descent, self.restarts, run)
-        return lambda activations: stage.invert(_on(run, activations), run).to(activations[0].device)
+        return PosteriorInverter(stage, run)
 
 
 def _on(run: Run, activations: Activations) -> Activations:
     refuse_not_finite(activations)
     return tuple(part.detach().to(run.device, torch.float32) for part in activations)
+
+
+@dataclass(frozen=True)
+class PosteriorInverter:
+    """The descent on the posterior; and, for a given image, its likelihood alone (``core.protocols.Scorer``)."""
+
+    stage: Stage
+    run: Run
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """(N, k, *shape) each to pixels (N, C, H, W)."""
+        return self.stage.invert(_on(self.run, activations), self.run).to(activations[0].device)
+
+    def score(self, activations: Activations, candidates: Tensor) -> Tensor:
+        """log p(activations | candidate) under the defence that the attacker knows of, (N, M), up to a constant."""
+        sent = _on(self.run, activations)
+        return self.stage.score(sent, candidates.to(self.run.device)).to(activations[0].device)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,20 @@ class Bench:
             self._outcomes[key] = Outcome(sound(guess, entry.name, self.secrets), trace, prepared.queries, seconds)
         return self._outcomes[key]
 
+    def inverter(self, entry: Entry, believed: World) -> Inverter:
+        """The inverter of ``entry`` in the world that it believes in; what it records from here on is not kept."""
+        prepared = self._prepare(entry, believed)
+        prepared.run.trace = {}
+        return prepared.inverter
+
+    def recover(self, entry: Entry, believed: World, true: World, others: Samples, role: str) -> tuple[Tensor, float]:
+        """What the inverter of ``entry`` makes of other secrets, and the seconds that it took; no trace is kept."""
+        sent = observe(true, others.images, self.run.stream(f"wire-noise/{role}/{true.key}"))
+        invert = self.inverter(entry, believed)
+        start = time.perf_counter()
+        guess = invert(sent)
+        return sound(guess, entry.name, others), time.perf_counter() - start
+
     def control(self, entry: Entry, world: World) -> Control:
         """The positive control of ``entry``: the undefended cut, or a planted leak where that one leaks little."""
         clean = world.undefended()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class FloorOutcome:
     released: str
     parameters: dict[str, Any]
     guess: Tensor
+    invert: Callable[[Tensor | None, int], Tensor]  # from other secrets' released answers, and their number
     trace: dict[str, list[tuple[int, float]]]
     seconds: float
 
@@ -57,12 +59,16 @@ def floors(effort: str, observations: int) -> list[tuple[str, Any]]:
 
 @dataclasses.dataclass
 class Release:
-    """The released answers for public images and for the secrets, drawn on first use. It holds no activation."""
+    """The released answers for public images and for the secrets, drawn on first use. It holds no activation.
+
+    ``name``: of the secrets, so that no two kinds of secrets meet the same draws.
+    """
 
     world: World
     secrets: Samples
     kind: str
     run: Run
+    name: str = "secrets"
 
     @functools.cached_property
     def known(self) -> Tensor | None:
@@ -79,7 +85,12 @@ class Release:
         if self.kind == "none":
             return None
         k = self.world.observations
-        return answers(self.world, self.secrets.images, self.kind, k, self.run, "answers/secrets")
+        return answers(self.world, self.secrets.images, self.kind, k, self.run, f"answers/{self.name}")
+
+    def candidates(self, images: Tensor, role: str) -> Tensor:
+        """For images of which each might be a secret, (N, draws, classes): several draws where answers are random."""
+        draws = max(self.world.observations, DRAWS) if self.world.chain else 1
+        return answers(self.world, images, self.kind, draws, self.run, f"answers/line-up/{role}")
 
 
 def run_floor(name: str, floor: Any, release: Release) -> FloorOutcome | None:
@@ -95,4 +106,4 @@ def run_floor(name: str, floor: Any, release: Release) -> FloorOutcome | None:
         return None
     seconds = time.perf_counter() - start
     kind, released = ("allowed", release.kind) if allowed else ("prior", "none")
-    return FloorOutcome(name, kind, released, parameters_of(floor), guess, own.trace, seconds)
+    return FloorOutcome(name, kind, released, parameters_of(floor), guess, invert, own.trace, seconds)

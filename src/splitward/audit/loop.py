@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +17,11 @@ from torch import Tensor
 from splitward.audit.bench import Bench, Outcome, digest
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
+from splitward.audit.games import Lineup, pick_decoys
+from splitward.audit.scoring import foreign_scales, measure
 from splitward.audit.suite import Entry, parameters_of, suite
 from splitward.audit.target import Target
+from splitward.audit.unlike import Strangers, refuse_unknown
 from splitward.audit.world import World, accuracy, samples_hash
 from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError
 from splitward.core.knowledge import THREAT_MODELS, Samples
@@ -26,7 +30,6 @@ from splitward.core.run import Run, derive_seed
 from splitward.core.task import RELEASES
 from splitward.record import checks, schema, store
 from splitward.record.convergence import settled
-from splitward.record.statistics import estimate
 from splitward.record.verdict import decide
 
 TRAFFIC = 2000
@@ -48,8 +51,10 @@ class Settings:
     effort: str = "standard"
     released: str = "label"
     query_budget: int | None = None
+    unlike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        refuse_unknown(self.unlike)
         for name in ("samples", "observations"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -68,6 +73,7 @@ class Cast:
     others: Samples | None
     held_out: Samples
     data: schema.Data
+    decoys: Samples  # none of them a secret or public; may be empty
 
 
 def as_samples(value: Samples | Tensor, name: str) -> Samples:
@@ -86,7 +92,7 @@ def as_samples(value: Samples | Tensor, name: str) -> Samples:
 def cast(
     pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None
 ) -> Cast:
-    """Draw the secrets from ``pool``; the rest of it are other users."""
+    """Draw the secrets from ``pool``; the rest are other users, and decoys: those that are no user's come first."""
     from splitward.data.dataset import refuse_overlap
 
     refuse_overlap(public=public, secrets=pool)
@@ -102,8 +108,14 @@ def cast(
         return dataclasses.replace(samples, images=samples.images.to(device), labels=labels)
 
     known = data or schema.Data(name=pool.name)
-    known = known.model_copy(update={"public": len(public), "secrets": len(secrets)})
-    return Cast(at(secrets), at(public), at(others) if len(others) else None, at(pool[order[:ACCURACY]]), known)
+    rest = order[settings.samples :]
+    decoys = pick_decoys(pool.images, rest.roll(-TRAFFIC) if len(rest) > TRAFFIC else rest, secrets.images)
+    served = int(torch.isin(decoys, rest[:TRAFFIC]).sum())
+    counts = {"public": len(public), "secrets": len(secrets), "decoys": len(decoys), "decoys_served": served}
+    return Cast(
+        at(secrets), at(public), at(others) if len(others) else None, at(pool[order[:ACCURACY]]),
+        known.model_copy(update=counts), at(pool[decoys]),
+    )  # fmt: skip
 
 
 def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.device) -> World:
@@ -124,22 +136,6 @@ def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.devi
     )
 
 
-def measure(guess: Tensor, truth: Tensor) -> tuple[dict[str, schema.Estimate], dict[str, list[float]]]:
-    """Every metric of a guess: estimates over samples, and the values per sample."""
-    estimates, values = {}, {}
-    for name, metric in discover("metric").items():
-        scores = metric()(guess, truth).double().cpu().numpy()
-        estimates[name] = estimate(scores, metric.higher_is_closer)
-        values[name] = [float(v) for v in scores]
-    return estimates, values
-
-
-def foreign_scales() -> dict[str, schema.Scale]:
-    """How to read the metrics that the record does not know by itself: other people's plugins."""
-    foreign = {name: m for name, m in discover("metric").items() if name not in schema.SCALES}
-    return {n: schema.Scale(unit=m.unit, higher_is_closer=m.higher_is_closer) for n, m in foreign.items()}
-
-
 class _Audit:
     """The state of one audit while it runs."""
 
@@ -153,6 +149,8 @@ class _Audit:
         if cast_.secrets.labels is not None:
             self.tensors["labels"] = cast_.secrets.labels.cpu().numpy()
         self.finished = store.finished_trials(out) if out is not None else {}
+        self.lineup = Lineup(self.truth, cast_.decoys.images, run)
+        self.strangers = Strangers(settings.unlike, cast_.secrets, self.world, bench, settings.released, out)
 
     def floors(self, cast_: Cast) -> tuple[schema.Floor, ...]:
         """Every floor; finished ones are read, not run again."""
@@ -160,21 +158,29 @@ class _Audit:
         release = Release(self.world, cast_.secrets, settings.released, self.run)
         known = store.finished_floors(self.out) if self.out is not None else {}
         for name, plugin in floors(settings.effort, settings.observations):
-            key = self.bench.address(f"floor/{name}/{settings.released}", parameters_of(plugin), self.world, self.world)
+            address = f"floor/{name}/{settings.released}"
+            key = self._key(address, parameters_of(plugin), self.world)
+            reach = functools.partial(self._reach, name, plugin, release)
             tensor = f"floor/{name.replace('/', '-')}"
             if key in known:
                 floor, guess = known[key]
+                self.strangers.floor(floor, key, reach)
             else:
-                outcome = self._reach(name, plugin, release)
+                outcome = reach()
                 if outcome is None:
                     continue
-                floor, guess = self._floor(outcome, tensor), outcome.guess.cpu().numpy()
+                floor, guess = self._floor(outcome, tensor, release), outcome.guess.cpu().numpy()
+                self.strangers.floor(floor, key, reach)
                 if self.out is not None:
                     store.append_floor(self.out, key, floor, guess)
             if guess is not None:
                 self.tensors[tensor] = guess
             done.append(floor)
         return tuple(done)
+
+    def _key(self, name: str, parameters: dict[str, Any], believed: World) -> str:
+        """The content address of a floor or a trial, its games included."""
+        return digest(self.bench.address(name, parameters, believed, self.world), self.lineup.key)
 
     def _reach(self, name: str, plugin: Any, release: Release) -> FloorOutcome | None:
         """A floor's guesses; what needs no released answer is the same under every defence, and made once."""
@@ -186,31 +192,44 @@ class _Audit:
         outcome: FloorOutcome | None = self.bench.floors[key]
         return outcome
 
-    def _floor(self, outcome: FloorOutcome, tensor: str) -> schema.Floor:
+    def _floor(self, outcome: FloorOutcome, tensor: str, release: Release) -> schema.Floor:
         metrics, per_sample = measure(outcome.guess, self.truth)
+        games = self.lineup.by_guess(outcome.guess)
+        if outcome.kind == "allowed":
+            games += self.lineup.by_answer(release)
         return schema.Floor(
             name=outcome.name, kind=outcome.kind, released=outcome.released,
             observations=self.settings.observations, parameters=outcome.parameters, metrics=metrics,
-            per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=tensor,
+            per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=tensor, games=games,
         )  # fmt: skip
+
+    def trials(self, planned: Sequence[tuple[Entry, bool]]) -> tuple[schema.Trial, ...]:
+        """Every trial of the plan, in order."""
+        done = []
+        for index, (entry, adaptive) in enumerate(planned):
+            self.run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
+            done.append(self.trial(entry, adaptive, index))
+        return tuple(done)
 
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
-        key = self.bench.address(entry.name, entry.parameters, believed, self.world)
+        key = self._key(entry.name, entry.parameters, believed)
         tensor = f"trial/{index}"
         if key in self.finished:
             trial, guess = self.finished[key]
             if guess is not None:
                 self.tensors[tensor] = guess
-            return trial.model_copy(update={"tensor": tensor if guess is not None else None})
+            trial = trial.model_copy(update={"tensor": tensor if guess is not None else None})
+            self.strangers.trial(entry, believed, trial)
+            return trial
         base = schema.Trial(
             attack=entry.name, threat_model=entry.kind.label, adaptive=adaptive,
             observations=self.settings.observations, parameters=entry.parameters, key=key,
         )  # fmt: skip
         try:
             outcome = self.bench.attack(entry, believed, self.world)
-            trial = self._scored(base, entry, outcome).model_copy(update={"tensor": tensor})
+            trial = self._scored(base, entry, outcome, believed).model_copy(update={"tensor": tensor})
             guess = outcome.guess.cpu().numpy()
             self.tensors[tensor] = guess
         except NotApplicable as error:
@@ -222,17 +241,19 @@ class _Audit:
         except Exception as error:  # an attack of somebody else's must not take finished trials with it
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return base.model_copy(update={"status": "failed", "reason": reason})
+        self.strangers.trial(entry, believed, trial)
         if self.out is not None:
             store.append_trial(self.out, key, trial, guess)
         return trial
 
-    def _scored(self, base: schema.Trial, entry: Entry, outcome: Outcome) -> schema.Trial:
+    def _scored(self, base: schema.Trial, entry: Entry, outcome: Outcome, believed: World) -> schema.Trial:
         control = self.bench.control(entry, self.world)
         metrics, per_sample = measure(outcome.guess, self.truth)
+        likely = self.lineup.by_likelihood(self.bench.inverter(entry, believed), self.bench.sent(self.world))
         trial = base.model_copy(
             update={
                 "metrics": metrics, "per_sample": per_sample, "queries": outcome.queries, "seconds": outcome.seconds,
-                "trace": outcome.trace, "control": control,
+                "trace": outcome.trace, "control": control, "games": self.lineup.by_guess(outcome.guess) + likely,
             }
         )  # fmt: skip
         converged = settled(trial)
@@ -263,6 +284,7 @@ def audit(
     effort: str = "standard",
     released: str = "label",
     query_budget: int | None = None,
+    unlike: Sequence[str] = (),
     out: Path | str | None = None,
     run: Run | None = None,
     bench: Bench | None = None,
@@ -273,13 +295,14 @@ def audit(
 
     ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
     traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
-    user declares as released anyway (none, label, probabilities, logits). ``out``: a folder; trials are written there
-    as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
+    user declares as released anyway (none, label, probabilities, logits). ``unlike``: kinds of secrets unlike the
+    public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``out``: a folder;
+    trials are written there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
     """
-    settings = Settings(samples, observations, seed, effort, released, query_budget)
+    settings = Settings(samples, observations, seed, effort, released, query_budget, tuple(unlike))
     run = run or Run(seed)
     entries = _entries(attacks, settings)
     cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
@@ -291,10 +314,7 @@ def audit(
     measured = _accuracy(state.world, cast_.held_out, run)
     run.progress.advance(1, "floors")
     reached = state.floors(cast_)
-    done = []
-    for index, (entry, adaptive) in enumerate(trials):
-        run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
-        done.append(state.trial(entry, adaptive, index))
+    done = state.trials(trials)
     run.progress.advance(1)
     run.progress.finish()
     record = schema.Record(
@@ -302,11 +322,11 @@ def audit(
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
-        floors=reached, scales=foreign_scales(), trials=tuple(done),
+        floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
     )  # fmt: skip
     record = decide(record)
     record = record.model_copy(update={"checks": checks.check(record)})
-    record.attach(state.tensors)
+    record.attach(state.tensors | state.strangers.tensors)
     if out is not None:
         record.save(out)
         store.clear_unfinished(out)

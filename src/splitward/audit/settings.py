@@ -33,6 +33,7 @@ class AuditSettings(BaseModel):
     released: Literal["none", "label", "probabilities", "logits"] = "label"
     query_budget: int | None = Field(None, ge=0)
     public_samples: int | None = Field(None, ge=2)
+    unlike: tuple[Literal["rotated", "inverted", "shuffled", "faces"], ...] = ()
     normalise: str | None = None
     input: str | None = None
     weights: Path | None = None
@@ -44,7 +45,7 @@ class AuditSettings(BaseModel):
     max_excess: float | None = Field(None, ge=0, le=1)
     min_accuracy: float | None = Field(None, ge=0, le=1)
 
-    @field_validator("at", "defence", "defences", "attacks", mode="before")
+    @field_validator("at", "defence", "defences", "attacks", "unlike", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -73,7 +74,8 @@ class AuditSettings(BaseModel):
     def numeric(self) -> dict[str, Any]:
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
         apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust"}
-        return self.model_dump(mode="json", exclude=apart)
+        # A setting that did not exist when a folder was begun, and is not used, is no difference.
+        return self.model_dump(mode="json", exclude=apart if self.unlike else apart | {"unlike"})
 
 
 def slug(text: str) -> str:

@@ -13,6 +13,7 @@ from splitward.audit.loop import Cast, Settings, audit, cast, world_of
 from splitward.audit.settings import AuditSettings, slug
 from splitward.audit.suite import Entry, suite
 from splitward.audit.target import Target
+from splitward.audit.unlike import refuse_misfit
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples
@@ -86,7 +87,8 @@ def _announce(
 ) -> None:
     expected = estimate(entries, world_of(targets[-1], roles, numbers, run.device), numbers.samples)
     times = f", for each of {len(targets)} targets" if len(targets) > 1 else ""
-    for text in (f"{expected}{times}", *expected.warnings):
+    apart = ["not in it: an attack that optimises each image takes as long again for each kind of unlike secrets"]
+    for text in (f"{expected}{times}", *(apart if numbers.unlike else []), *expected.warnings):
         say(text)
 
 
@@ -108,10 +110,12 @@ def run_settings(
         settings.effort,
         settings.released,
         settings.query_budget,
+        settings.unlike,
     )
     roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
     exported = export(scene.victim.model, scene.public.images[:2])
     halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
+    refuse_misfit(settings.unlike, roles.secrets, roles.public, run)
     claim(settings.folder, settings)
     bench = Bench(run, roles.secrets, settings.query_budget)
     if say is not None and settings.effort != "quick":
@@ -124,6 +128,6 @@ def run_settings(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=settings.samples, observations=settings.observations, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
-                out=folder, run=run, bench=bench, data=scene.data, command=command,
+                unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
             )  # fmt: skip
             yield folder, record

@@ -38,6 +38,9 @@ def audit_command(
     ] = None,
     query_budget: Annotated[int | None, Option("--query-budget", help="Queries of a black-box attacker.")] = None,
     public_samples: Annotated[int | None, Option("--public-samples", help="Public images attackers hold.")] = None,
+    unlike: Annotated[
+        str | None, Option("--unlike", help="Secrets unlike the public data: rotated,inverted,shuffled,faces.")
+    ] = None,
     normalise: Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")] = None,
     input: Annotated[str | None, Option("--input", help="CxHxW of a model that declares none.")] = None,
     weights: Annotated[Path | None, Option("--weights", help="A safetensors file for the model.")] = None,

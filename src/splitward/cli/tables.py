@@ -10,6 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from splitward.record import games, unlike
+
 if TYPE_CHECKING:
     from splitward.record.gates import GateResult
     from splitward.record.schema import Estimate, Record
@@ -66,6 +68,13 @@ def trials_table(record: Record) -> Table:
     return table
 
 
+def beyond(record: Record) -> list[str]:
+    """The candidate game, and each kind of secrets unlike the public data: a line each."""
+    lines = [said] if (said := games.brief(record)) else []
+    found = ((u.name, unlike.outcome(record, u)) for u in record.unlike)
+    return lines + [f"unlike the public data, {name}: {unlike.brief(outcome)}" for name, outcome in found if outcome]
+
+
 def print_records(
     done: Sequence[tuple[Path, Record]], gates: Sequence[Sequence[GateResult]], report: Path | None
 ) -> None:
@@ -78,6 +87,8 @@ def print_records(
         if record.target.accuracy is not None:
             a = record.target.accuracy
             console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")
+        for said in beyond(record):
+            console.print(f"  {said}", highlight=False, soft_wrap=True)
         for check in record.checks:
             if check.level in ("warning", "failure"):
                 console.print(f"  {MARK[check.level]} {check.message}", highlight=False)

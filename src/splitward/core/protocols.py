@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -16,6 +16,22 @@ K_contra = TypeVar("K_contra", bound=QueryFree, contravariant=True)
 
 Inverter = Callable[[Activations], Tensor]
 """From what crossed the wire, each (N, k, *shape), to pixels (N, C, H, W) in [0, 1]."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """An inverter that can also say how likely a candidate is. Optional: without it, the nearest candidate counts."""
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """As any inverter."""
+
+    def score(self, activations: Activations, candidates: Tensor) -> Tensor:
+        """How likely each of m images makes what crossed for each of N secrets: (N, m); higher is likelier.
+
+        ``activations``: each (N, k, *shape), whose k observations count jointly. ``candidates``: (m, C, H, W) in
+        [0, 1], in an order that says nothing. -inf is allowed, NaN and inf are not. Each secret is judged on its own,
+        and nothing of the candidates is kept.
+        """
 
 
 class Attack(Protocol[K_contra]):

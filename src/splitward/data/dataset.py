@@ -160,6 +160,12 @@ def to_float(images: npt.NDArray[np.uint8]) -> Tensor:
     return floats
 
 
+def to_eight_bit(images: Tensor) -> npt.NDArray[np.uint8]:
+    """Pixels (N, C, H, W) in [0, 1] as 8 bits, by which images are compared."""
+    pixels: npt.NDArray[np.uint8] = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return pixels
+
+
 def refuse_overlap(**samples: Samples) -> None:
     """Raise OverlapError where two of the given samples share an image, compared by their 8-bit pixels.
 
@@ -167,8 +173,7 @@ def refuse_overlap(**samples: Samples) -> None:
     """
     keys = {}
     for role, part in samples.items():
-        eight_bit = ((p.detach().clamp(0, 1) * 255).round().to(torch.uint8) for p in part.images.split(1000))
-        keys[role] = {key for pixels in eight_bit for key in content_keys(pixels.cpu().numpy())}
+        keys[role] = {key for pixels in part.images.split(1000) for key in content_keys(to_eight_bit(pixels))}
     for first, second in combinations(samples, 2):
         shared = len(keys[first] & keys[second])
         if shared:

@@ -79,6 +79,8 @@ class Data(Part):
     classes: int = 0
     degrees_of_freedom: int | None = None  # of one image, where fewer than its pixels
     note: str = ""
+    decoys: int = 0  # images that stood beside each secret in the candidate game
+    decoys_served: int = 0  # of them: images of other users whose activations the cloud had served
 
 
 class Cut(Part):
@@ -126,6 +128,23 @@ class Environment(Part):
     commit: str | None = None  # with "+dirty" where the tree was not clean
 
 
+class Game(Part):
+    """Which of m candidates was it? The secret and ``candidates - 1`` decoys, put in order by one judge.
+
+    ``nearest``: by the distance from what came back (or from a floor's guess); ``likelihood``: by the attack's own
+    likelihood; ``answer``: by the distance of the released answers. A tie among t candidates counts 1/t as a win, and
+    has the mean of the t ranks.
+    """
+
+    judge: Literal["nearest", "likelihood", "answer"]
+    candidates: int
+    chance: Finite
+    wins: Estimate | None = None  # share of the secrets that were named; None where the judge failed
+    rank: Estimate | None = None  # of the secret among the candidates, from 1
+    per_sample: dict[str, list[Finite]] = {}  # "wins" and "rank"
+    reason: str = ""  # why the judge failed
+
+
 class Floor(Part):
     """What is reached without the activation."""
 
@@ -139,6 +158,7 @@ class Floor(Part):
     seconds: float = 0.0
     trace: dict[str, list[tuple[int, Finite]]] = {}
     tensor: str | None = None  # key of the guesses in tensors.safetensors
+    games: tuple[Game, ...] = ()
 
 
 class Control(Part):
@@ -179,6 +199,30 @@ class Trial(Part):
     key: str = ""  # content address: the same key, the same numbers
     repetition: int = 0  # the same attack again, with another attack seed
     tensor: str | None = None  # key of the reconstructions in tensors.safetensors
+    games: tuple[Game, ...] = ()
+
+
+class Unlike(Part):
+    """Secrets of one kind that are unlike the public data, and what the floors and the attacks made of them.
+
+    Nothing was prepared anew: a trial has no parameters, trace or control of its own here; ``converged`` and
+    ``believable`` are those of the same attack on the record's own secrets.
+    """
+
+    name: str  # "rotated", "inverted", "shuffled", "faces"
+    samples: int
+    tensor: str | None = None  # key of these secrets in tensors.safetensors
+    floors: tuple[Floor, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def scored(self) -> tuple[Floor | Trial, ...]:
+        """The floors, then the trials."""
+        return (*self.floors, *self.trials)
+
+
+UNLIKE = ("rotated", "inverted", "shuffled", "faces")
+"""The kinds of secrets unlike the public data that an audit can make."""
 
 
 class Check(Part):
@@ -272,6 +316,7 @@ class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not 
     verdict: Verdict | None = None
     no_verdict: str = ""  # why there is none
     scales: dict[str, Scale] = {}  # of metrics that are not ours
+    unlike: tuple[Unlike, ...] = ()  # where it was asked for
 
     _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 

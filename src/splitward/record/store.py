@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from splitward.core.errors import RecordError
 from splitward.record import files
-from splitward.record.schema import SCHEMA_VERSION, Floor, Part, Record, Trial
+from splitward.record.schema import SCHEMA_VERSION, Floor, Part, Record, Trial, Unlike
 
 Array = NDArray[Any]
 
@@ -31,6 +31,7 @@ PIXEL_SLACK = 1e-4
 """How far outside [0, 1] a stored pixel may lie: the rounding of half precision, no more."""
 
 P = TypeVar("P", bound=Part)
+R = TypeVar("R", Record, Unlike)
 
 
 def save(record: Record, folder: Path | str, tensors: Mapping[str, Array] | None = None) -> Path:
@@ -123,12 +124,8 @@ def redact(what: Record | Path | str) -> Record:
     says that it is redacted, so that an interruption never leaves images behind a record that denies them.
     """
     if isinstance(what, Record):
-        update = {
-            "redacted": True,
-            "floors": tuple(f.model_copy(update={"tensor": None}) for f in what.floors),
-            "trials": tuple(t.model_copy(update={"tensor": None}) for t in what.trials),
-        }
-        bare = what.model_copy(update=update)
+        unlike = tuple(_bare(u).model_copy(update={"tensor": None}) for u in what.unlike)
+        bare = _bare(what).model_copy(update={"redacted": True, "unlike": unlike})
         bare.attach({})
         return bare
     folder = _record_path(Path(what)).parent
@@ -139,6 +136,15 @@ def redact(what: Record | Path | str) -> Record:
             (folder / name).unlink(missing_ok=True)
         files.write_json(folder / RECORD, record.model_dump(mode="json"))
     return record
+
+
+def _bare(what: R) -> R:
+    """Without the keys of tensors."""
+    update = {
+        "floors": tuple(f.model_copy(update={"tensor": None}) for f in what.floors),
+        "trials": tuple(t.model_copy(update={"tensor": None}) for t in what.trials),
+    }
+    return what.model_copy(update=update)
 
 
 def append_trial(folder: Path | str, key: str, trial: Trial, tensor: Array | None) -> None:
@@ -175,8 +181,9 @@ def canonical(record: Record) -> dict[str, Any]:
     Left out: ``created``, ``command``, ``environment`` and every ``seconds``.
     """
     data = record.model_dump(mode="json", exclude={"created", "command", "environment"})
-    for part in (*data["floors"], *data["trials"]):
-        del part["seconds"]
+    for group in (data, *data["unlike"]):
+        for part in (*group["floors"], *group["trials"]):
+            del part["seconds"]
     return data
 
 
@@ -221,34 +228,49 @@ def _parse(kind: type[P], data: Any, path: Path) -> P:
 
 def _refuse_misfit(record: Record, path: Path) -> None:
     """Every score belongs to a sample: lists of another length would be compared with the wrong secrets."""
-    for part in record.scored:
-        name = part.name if isinstance(part, Floor) else part.attack
-        for metric, values in part.per_sample.items():
-            if len(values) != record.samples:
-                raise RecordError(
-                    f"{path}: {name!r} has {len(values)} values of {metric} and the record {record.samples} samples."
-                )
-    keys = [part.tensor for part in record.scored if part.tensor is not None]
+    groups: tuple[Record | Unlike, ...] = (record, *record.unlike)
+    for group in groups:
+        for part in group.scored:
+            name = part.name if isinstance(part, Floor) else part.attack
+            played = ((f"the game by {g.judge}, {k}", v) for g in part.games for k, v in g.per_sample.items())
+            for metric, values in (*part.per_sample.items(), *played):
+                if len(values) != group.samples:
+                    raise RecordError(
+                        f"{path}: {name!r} has {len(values)} values of {metric} and the record {group.samples} samples."
+                    )
+    keys = list(_images(record))
     if len(set(keys)) != len(keys):
         raise RecordError(f"{path}: two floors or trials name the same tensor.")
 
 
+def _images(record: Record) -> Iterator[str]:
+    """The key of every tensor of images that the record names, but its own secrets'."""
+    for part in (*record.scored, *record.unlike, *(p for u in record.unlike for p in u.scored)):
+        if part.tensor is not None:
+            yield part.tensor
+
+
 def _refuse_tensors(record: Record, arrays: Mapping[str, Array], path: str) -> None:
-    images = {part.tensor for part in record.scored if part.tensor is not None} | {"secrets"}
-    due = (record.samples, *record.target.input.shape)
-    if missing := sorted(images - set(arrays)):
+    shape = record.target.input.shape
+    images = {"secrets": record.samples} | dict.fromkeys(_images(record), record.samples)
+    for unlike in record.unlike:
+        own = {part.tensor for part in (unlike, *unlike.scored) if part.tensor is not None}
+        images |= dict.fromkeys(own, unlike.samples)
+    if missing := sorted(set(images) - set(arrays)):
         raise RecordError(f"{path} lacks the tensor {missing[0]!r}, which the record names.")
-    if unknown := sorted(set(arrays) - images - {"labels"}):
+    if unknown := sorted(set(arrays) - set(images) - {"labels"}):
         raise RecordError(f"{path} holds a tensor {unknown[0]!r} that the record does not name.")
-    for name in sorted(images):
-        array = arrays[name]
+    for name, samples in sorted(images.items()):
+        array, due = arrays[name], (samples, *shape)
         if array.shape != due or array.dtype != np.float32:
             raise RecordError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}; float32 of {due} is due.")
         if not bool(((array >= -PIXEL_SLACK) & (array <= 1 + PIXEL_SLACK)).all()):
             raise RecordError(f"{path}: {name!r} holds pixels outside [0, 1].")
     labels = arrays.get("labels")
-    if labels is not None and (labels.shape != due[:1] or labels.dtype != np.int64):
-        raise RecordError(f"{path}: 'labels' is {labels.dtype} of shape {labels.shape}; int64 of {due[:1]} is due.")
+    if labels is not None and (labels.shape != (record.samples,) or labels.dtype != np.int64):
+        raise RecordError(
+            f"{path}: 'labels' is {labels.dtype} of shape {labels.shape}; int64 of {(record.samples,)} is due."
+        )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from splitward.core.errors import RecordError
 from splitward.record import store
 from splitward.record.checks import check_sweep
 from splitward.record.schema import Record
-from splitward.report import facts, grid, sweep, view, wording
+from splitward.report import facts, games, grid, sweep, view, wording
 from splitward.report.evidence import Evidence
 from splitward.report.headline import headline, sweep_headline, title_of
 
@@ -114,7 +114,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(wording=wording, view=view, facts=facts)
+    environment.globals.update(wording=wording, view=view, facts=facts, scale=games.SCALE)
     environment.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from splitward.record import unlike
 from splitward.record.schema import Estimate, Floor, Record, Trial
-from splitward.report import facts, figures, wording
+from splitward.report import facts, figures, games, wording
 from splitward.report.evidence import Evidence
 from splitward.report.grid import THREAT_MODELS
 from splitward.report.headline import Headline, headline
@@ -90,6 +91,9 @@ class TargetView:
     distribution: figures.Distribution | None
     traces: list[figures.Curve]
     metrics: list[str]
+    game: games.GameView | None
+    strangers: list[games.Stranger]
+    meaning: str
 
     @property
     def defence(self) -> str:
@@ -114,6 +118,9 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
         distribution=_distribution(evidence),
         traces=_traces(evidence),
         metrics=_metrics(record),
+        game=games.game_view(evidence),
+        strangers=games.strangers(evidence),
+        meaning=unlike.meaning(record),
     )
 
 

@@ -191,6 +191,11 @@ MEANINGS = (
         "other audited image: an attacker with a list of suspects would name the right one.",
     ),
     (
+        "Candidates",
+        "the same with a list of suspects that holds decoys: which of m images crossed the wire? Named by the picture "
+        "that came back, by the attack’s own likelihood, or by what is released anyway. Chance names one in m.",
+    ),
+    (
         "Intervals",
         "95 % bootstrap intervals over the audited images. The worst decile is the tenth of the images that "
         "came back best: averages hide the people who are hit hardest.",
