@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from splitward.audit.bench import Bench, Outcome, digest
+from splitward.audit.description import examine
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
 from splitward.audit.suite import Entry, parameters_of, suite
@@ -26,6 +27,7 @@ from splitward.core.run import Run, derive_seed
 from splitward.core.task import RELEASES
 from splitward.record import checks, schema, store
 from splitward.record.convergence import settled
+from splitward.record.descriptions import disbelieve
 from splitward.record.statistics import estimate
 from splitward.record.verdict import decide
 
@@ -194,6 +196,10 @@ class _Audit:
             per_sample=per_sample, seconds=outcome.seconds, trace=outcome.trace, tensor=tensor,
         )  # fmt: skip
 
+    def descriptions(self, trials: Sequence[tuple[Entry, bool]]) -> tuple[schema.Description, ...]:
+        """Whether what the device sends fits what the attackers were told; empty where none was told anything."""
+        return examine(self.world, self.run) if any(adaptive for _, adaptive in trials) else ()
+
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
@@ -302,9 +308,9 @@ def audit(
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
-        floors=reached, scales=foreign_scales(), trials=tuple(done),
+        floors=reached, scales=foreign_scales(), trials=tuple(done), descriptions=state.descriptions(trials),
     )  # fmt: skip
-    record = decide(record)
+    record = decide(disbelieve(record))
     record = record.model_copy(update={"checks": checks.check(record)})
     record.attach(state.tensors)
     if out is not None:
