@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from splitward.audit.bench import Bench, Outcome, digest
+from splitward.audit.description import examine
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
 from splitward.audit.games import Lineup, pick_decoys
@@ -30,6 +31,7 @@ from splitward.core.run import Run, derive_seed
 from splitward.core.task import RELEASES
 from splitward.record import checks, schema, store
 from splitward.record.convergence import settled
+from splitward.record.descriptions import disbelieve
 from splitward.record.verdict import decide
 
 TRAFFIC = 2000
@@ -211,6 +213,10 @@ class _Audit:
             done.append(self.trial(entry, adaptive, index))
         return tuple(done)
 
+    def descriptions(self, trials: Sequence[tuple[Entry, bool]]) -> tuple[schema.Description, ...]:
+        """Whether what the device sends fits what the attackers were told; empty where none was told anything."""
+        return examine(self.world, self.run) if any(adaptive for _, adaptive in trials) else ()
+
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
@@ -323,8 +329,9 @@ def audit(
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
+        descriptions=state.descriptions(trials),
     )  # fmt: skip
-    record = decide(record)
+    record = decide(disbelieve(record))
     record = record.model_copy(update={"checks": checks.check(record)})
     record.attach(state.tensors | state.strangers.tensors)
     if out is not None:

@@ -16,7 +16,8 @@ class Target:
     """The halves, the defence on the device, and the task of the cloud half.
 
     ``defence``: a chain, or one channel of ``sw.defence("dropout:0.6")``. ``model`` and ``source`` are texts for the
-    record. The weights' hash is computed; weights that are not finite raise ModelError.
+    record. The weights' hash is computed; weights that are not finite raise ModelError, a defence that is described at
+    another place than its own DefenceError.
     """
 
     halves: Halves
@@ -29,6 +30,7 @@ class Target:
     def __post_init__(self) -> None:
         if not isinstance(self.defence, Chain):
             object.__setattr__(self, "defence", Chain((self.defence,)))
+        self.chain.description()  # refused now rather than after hours
         object.__setattr__(self, "weights_sha256", weights_hash(self.halves.edge, self.halves.cloud))
 
     @property

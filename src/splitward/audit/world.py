@@ -43,8 +43,9 @@ class World:
 
     @property
     def key(self) -> str:
-        """What distinguishes this world from any other: its parts, its defence and k."""
-        return f"{self.fingerprint}/{self.chain}/k={self.observations}"
+        """What distinguishes this world from any other: its parts, its defence and how that is described, and k."""
+        chain, told = str(self.chain), str(self.chain.description())
+        return f"{self.fingerprint}/{chain if told == chain else f'{chain}~{told}'}/k={self.observations}"
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Defences as channels, and their composition.
 
-A defence is a random map on the device, before the wire. What an adaptive attacker knows of it is exactly this
-description (kind and level), never its draws.
+A defence is a random map on the device, before the wire. What an adaptive attacker knows of it is its description (kind
+and level), never its draws. A defence is its own description, unless it names another one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from typing import ClassVar, Literal, Protocol
 
 from torch import Generator, Tensor
 
+from splitward.core.errors import DefenceError
+
 Position = Literal["input", "wire"]
 
 
 class Channel(Protocol):
-    """One defence at one place: ``input`` (after the normalisation, inside the edge) or ``wire``."""
+    """One defence at one place: ``input`` (after the normalisation, inside the edge) or ``wire``.
+
+    Optional method: ``description() -> Channel``, what an adaptive attacker is handed in its stead, at the same
+    position (a hardware noise source, say, described by ``gaussian``). Without it a channel describes itself.
+    """
 
     name: ClassVar[str]
 
@@ -31,7 +37,7 @@ class Channel(Protocol):
         """A fresh draw of what is sent for ``clean`` (N, *shape); integers and booleans pass unchanged."""
 
     def log_density(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor | None:
-        """log p(sent | clean) up to a constant, (N,), differentiable in ``clean``; None without a closed form.
+        """log p(sent | clean) up to a constant, (N,), differentiable in ``clean``; None where there is only a sampler.
 
         Point masses (no noise; an entry that survived dropout) are widened to a normal of standard deviation
         ``tolerance``.
@@ -59,6 +65,13 @@ class Chain:
         """The part of the chain that acts at ``position``."""
         return Chain(tuple(c for c in self.channels if c.position == position))
 
+    def description(self) -> Chain:
+        """What an adaptive attacker is handed: the description of each channel.
+
+        Raises DefenceError where one acts at another position than the channel that it describes.
+        """
+        return Chain(tuple(_described(c) for c in self.channels))
+
     def sample(self, clean: Tensor, generator: Generator) -> Tensor:
         """One draw through every channel in turn; integers and booleans pass unchanged."""
         if not clean.is_floating_point():
@@ -72,6 +85,16 @@ class Chain:
         if not self.channels:
             return point_mass_log_density(sent, clean, tolerance).flatten(1).sum(1)
         return self.channels[0].log_density(sent, clean, tolerance) if len(self.channels) == 1 else None
+
+
+def _described(channel: Channel) -> Channel:
+    told: Channel = getattr(channel, "description", lambda: channel)()
+    if told.position != channel.position:
+        raise DefenceError(
+            f"{spec(channel)} acts at {channel.position!r} and is described as {spec(told)}, which acts at "
+            f"{told.position!r}: describe it at the place where it acts."
+        )
+    return told
 
 
 def spec(channel: Channel) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from splitward.record import pairs, sentences
+from splitward.record import descriptions, pairs, sentences
 from splitward.record.convergence import converged, settled
 from splitward.record.schema import Check, Record, Trial
 from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, answers, metric_of, stronger_floor
@@ -138,6 +138,16 @@ def _naive_only(record: Record) -> Iterator[Check]:
         yield _ok(name, "For every threat model a believable attack knew of the defence.")
 
 
+def _wrong_description(record: Record) -> Iterator[Check]:
+    name = "wrong-description"
+    wrong = descriptions.misfits(record)
+    for found in wrong:
+        yield Check(name=name, level="failure", message=descriptions.sentence(*found))
+    if record.descriptions and not wrong:
+        text = f"What the device sends fits the description of {record.target.defence} that the attackers were handed."
+        yield _ok(name, text)
+
+
 def _verdict_not_believable(record: Record) -> Iterator[Check]:
     if record.verdict is not None and not record.verdict.believable:
         text = (
@@ -229,6 +239,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _still_falling,
     _weaker_beats_stronger,
     _naive_only,
+    _wrong_description,
     _verdict_not_believable,
     _single_draw,
     _few_samples,

@@ -225,6 +225,27 @@ UNLIKE = ("rotated", "inverted", "shuffled", "faces")
 """The kinds of secrets unlike the public data that an audit can make."""
 
 
+class Fit(Part):
+    """A test of whether what a defence sends fits its description; ``audit.draws``, ``audit.densities``.
+
+    ``device`` and ``described`` are the values of the quantity that differs most clearly.
+    """
+
+    p: Finite  # probability of so clear a difference, or a clearer one, where there is none; corrected for all looks
+    quantity: str
+    device: Finite
+    described: Finite
+
+
+class Description(Part):
+    """One defence of the chain, and what attackers who know the defence were handed in its stead."""
+
+    defence: str  # what runs on the device: "dropout:0.6"
+    told: str  # what was handed out: the same, unless it describes itself by another one
+    sampler: Fit | None = None  # of the description's draws to the device's; None where no tensor is touched by it
+    density: Fit | None = None  # of the description's log_density to the device's draws; None without a closed form
+
+
 class Check(Part):
     """A reason not to believe a number, or the note that one was looked for and not found."""
 
@@ -317,6 +338,7 @@ class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not 
     no_verdict: str = ""  # why there is none
     scales: dict[str, Scale] = {}  # of metrics that are not ours
     unlike: tuple[Unlike, ...] = ()  # where it was asked for
+    descriptions: tuple[Description, ...] = ()  # of each defence, in the order in which they act
 
     _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 

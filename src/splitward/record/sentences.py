@@ -88,6 +88,10 @@ def _reservations(found: Verdict) -> list[str]:
     return said
 
 
+MISLED = "No attacker who knows the defence can be believed with it, so there is no verdict."
+"""What follows from a wrong description."""
+
+
 def lacking(threat_model: ThreatModel, trials: list[Trial]) -> str:
     """Why a threat model has no believable attack: one sentence."""
     if not trials:

@@ -6,8 +6,9 @@ Two questions are kept apart:
   attack that had not converged, or that failed its control, can understate the leakage, never overstate it, because
   its guesses were compared with the truth.
 - *May we speak at all?* That nothing more leaks is believed only of attacks that could have found it. A verdict
-  therefore needs a believable attack of every threat model that was asked for; otherwise there is none, and the record
-  says which is lacking and why (and what was recovered all the same).
+  therefore needs a believable attack of every threat model that was asked for, and none whose attackers were handed a
+  wrong description of the defence; otherwise there is no verdict, and the record says what is lacking and why (and what
+  was recovered all the same).
 
 The excess is taken per sample, against the floor with the better mean that had the same number of observations. It is
 undefined where that floor is nearly exact. ``upper`` and ``worst_decile`` are the largest over all attacks: the one
@@ -23,7 +24,7 @@ from typing import get_args
 import numpy as np
 
 from splitward.core.errors import RecordError
-from splitward.record import sentences
+from splitward.record import descriptions, sentences
 from splitward.record.schema import Bound, Finding, Floor, Record, ThreatModel, Trial, Verdict
 from splitward.record.statistics import (
     Floats,
@@ -142,8 +143,11 @@ def _why_none(record: Record, metric: str | None, found: Sequence[Answer]) -> st
     if not asked:
         return "No attack was tried."
     lacking = [m for m in asked if not believable(record, m)]
-    if lacking:
-        why = " ".join(sentences.lacking(m, [t for t in record.trials if t.threat_model == m]) for m in lacking)
+    wrong = descriptions.misfits(record)
+    if lacking or wrong:
+        because = [f"{descriptions.sentence(*found)} {sentences.MISLED}" for found in wrong]
+        because += [sentences.lacking(m, [t for t in record.trials if t.threat_model == m]) for m in lacking]
+        why = " ".join(because)
         return (
             f"{why} {sentences.all_the_same(record, found[0].trial, found[0].mean, found[0].metric)}" if found else why
         )
