@@ -16,6 +16,7 @@ from torch import Tensor
 from splitward.audit.bench import Bench, Outcome, digest
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
+from splitward.audit.judging import judged
 from splitward.audit.suite import Entry, parameters_of, suite
 from splitward.audit.target import Target
 from splitward.audit.world import World, accuracy, samples_hash
@@ -268,13 +269,15 @@ def audit(
     bench: Bench | None = None,
     data: schema.Data | None = None,
     command: str = "",
+    judge: bool = True,
 ) -> schema.Record:
     """Attack ``target`` and return the record, with its verdict.
 
     ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
     traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
     user declares as released anyway (none, label, probabilities, logits). ``out``: a folder; trials are written there
-    as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
+    as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep. ``judge``: whether a
+    network trained on ``public`` says what the pictures still show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
@@ -295,8 +298,7 @@ def audit(
     for index, (entry, adaptive) in enumerate(trials):
         run.progress.advance(1, f"{entry.name}, {'adaptive' if adaptive else 'naive'}")
         done.append(state.trial(entry, adaptive, index))
-    run.progress.advance(1)
-    run.progress.finish()
+    run.progress.advance(1, "judge" if judge else "")
     record = schema.Record(
         status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
         effort=effort, asked=tuple(e.name for e in entries),
@@ -304,13 +306,21 @@ def audit(
         samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
         floors=reached, scales=foreign_scales(), trials=tuple(done),
     )  # fmt: skip
-    record = decide(record)
-    record = record.model_copy(update={"checks": checks.check(record)})
-    record.attach(state.tensors)
+    record = _concluded(record, state, cast_, judge)
+    run.progress.finish()
     if out is not None:
         record.save(out)
         store.clear_unfinished(out)
     return record
+
+
+def _concluded(record: schema.Record, state: _Audit, cast_: Cast, judge: bool) -> schema.Record:
+    """The record with its pictures, what a judge makes of them, its verdict and its checks."""
+    record.attach(state.tensors)
+    if judge:
+        record = judged(record, cast_.secrets, cast_.others, cast_.public, state.run, state.bench.judges)
+    record = decide(record)
+    return record.model_copy(update={"checks": checks.check(record)})
 
 
 def _entries(attacks: str | Sequence[Entry] | Sequence[str], settings: Settings) -> list[Entry]:

@@ -175,7 +175,7 @@ def canonical(record: Record) -> dict[str, Any]:
     Left out: ``created``, ``command``, ``environment`` and every ``seconds``.
     """
     data = record.model_dump(mode="json", exclude={"created", "command", "environment"})
-    for part in (*data["floors"], *data["trials"]):
+    for part in (*data["floors"], *data["trials"], *([data["judge"]] if data["judge"] else [])):
         del part["seconds"]
     return data
 
