@@ -25,7 +25,11 @@ WIDTHS = (16, 32, 64, 64)
 SIDE = 64
 """Pixels of the longer side at which larger images are looked at: the judge takes seconds, whatever the image."""
 GROUPS = 4
+"""Of channels, for the normalisation."""
+PLACES = 2
+"""The last layer is averaged over this many by this many parts of the picture: a face is known by what lies where."""
 BATCH = 256
+"""Pictures looked at at a time."""
 
 FEWEST = 20
 """Public images below which there is no judge."""
@@ -69,14 +73,14 @@ class Degrade(nn.Module):
 
 
 class JudgeNetwork(nn.Module):
-    """Four 3x3 convolutions with group normalisation and max-pooling, a mean over the places, a linear layer."""
+    """Four 3x3 convolutions with group normalisation and max-pooling, means over quarters, a linear layer."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         inputs = (channels, *WIDTHS[:-1])
         self.convolutions = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(inputs, WIDTHS, strict=True))
         self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, width) for width in WIDTHS)
-        self.names = nn.Linear(WIDTHS[-1], classes)
+        self.names = nn.Linear(WIDTHS[-1] * PLACES**2, classes)
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The output of each layer for pixels (N, C, H, W) in [0, 1]."""
@@ -89,8 +93,8 @@ class JudgeNetwork(nn.Module):
         return tuple(layers)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """The mean of the last layer over its places, (N, D)."""
-        return self.features(images)[-1].float().flatten(2).mean(2)
+        """The means of the last layer over the parts of the picture, (N, D)."""
+        return F.adaptive_avg_pool2d(self.features(images)[-1].float(), PLACES).flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, (N, classes)."""

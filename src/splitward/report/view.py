@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from splitward.record.meaning import ORDER
 from splitward.record.schema import Estimate, Floor, Record, Trial
 from splitward.report import facts, figures, wording
 from splitward.report.evidence import Evidence
 from splitward.report.grid import THREAT_MODELS
 from splitward.report.headline import Headline, headline
+from splitward.report.recognised import Recognised, recognised
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class TargetView:
     distribution: figures.Distribution | None
     traces: list[figures.Curve]
     metrics: list[str]
+    recognised: Recognised | None
 
     @property
     def defence(self) -> str:
@@ -114,6 +117,7 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
         distribution=_distribution(evidence),
         traces=_traces(evidence),
         metrics=_metrics(record),
+        recognised=recognised(evidence),
     )
 
 
@@ -281,7 +285,7 @@ def _traces(evidence: Evidence) -> list[figures.Curve]:
 def _metrics(record: Record) -> list[str]:
     """Every metric of the record, the familiar ones first."""
     names = dict.fromkeys(n for item in record.scored for n in item.metrics)
-    order = ["ssim", "psnr", "ssim-paper", "mse", "identification"]
+    order = ["ssim", "psnr", "ssim-paper", "mse", "identification", *ORDER]
     return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
 
 
