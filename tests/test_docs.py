@@ -164,7 +164,8 @@ def test_commands_exist(block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_commands_and_options_named_in_the_text_exist(page):
     text = FENCE.sub("", page.read_text())
-    every = {option for command in walk(typer.main.get_command(app)) for p in command.params for option in p.opts}
+    commands = list(walk(typer.main.get_command(app)))
+    every = {o for command in commands for p in command.params for o in (*p.opts, *p.secondary_opts)}
     for quoted in INLINE.findall(text):
         command, _, rest = resolve([word for word in quoted.split() if word not in ("...", "[KIND]")])
         known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help", "--version"}

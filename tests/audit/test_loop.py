@@ -23,6 +23,7 @@ def run_audit(halves, pool, public, *attacks, at="relu1", defence="none", sample
     target = sw.Target(halves[at], sw.defence(defence))
     options.setdefault("run", Run(0, CPU))
     options.setdefault("released", "none")  # no decoder to train for the floor
+    options.setdefault("judge", False)  # seconds each
     return sw.audit(
         target, [entry(a) for a in attacks], secrets=pool, public=public, samples=samples, effort="quick", **options
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import typer
 
+from record.test_meaning import judged
 from splitward.cli.score import score_command
 from splitward.core.errors import RecordError, SplitwardError
 from splitward.record import store
@@ -100,3 +101,25 @@ def test_the_command_refuses_in_one_sentence_and_changes_nothing(record: Record,
         command(str(folder), "--metric", "mse")
     with pytest.raises(SplitwardError, match="no folder"):
         command(str(tmp_path / "nowhere"), "--metric", "mse")
+
+
+def test_what_needs_a_judge_is_refused_in_one_sentence(record: Record, tmp_path: Path) -> None:
+    """Its judge was trained on public images, which a run folder does not hold."""
+    pytest.importorskip("torch")
+    folder = record.save(tmp_path / "run")
+    before = (folder / "record.json").read_bytes()
+    with pytest.raises(SplitwardError, match=r"^'semantic' asks a judge[^\n]* audit again with --judge\.$"):
+        command(str(folder), "--metric", "semantic")
+    assert (folder / "record.json").read_bytes() == before
+
+
+def test_what_was_judged_already_is_shown(record: Record, tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("torch")
+    folder = store.save(judged(record, {"semantic": (0.7, 0.93)}), tmp_path / "run", record.tensors)
+    before = (folder / "record.json").read_bytes()
+    command(str(folder), "--metric", "semantic", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["runs"][0]["floors"][-1]["estimate"]["mean"] == pytest.approx(0.7, abs=0.01)
+    assert (folder / "record.json").read_bytes() == before
+    with pytest.raises(SplitwardError, match="match"):
+        command(str(folder), "--metric", "match")

@@ -73,6 +73,7 @@ class Bench:
     secrets: Samples
     budget: int | None = None
     floors: dict[str, Any] = field(default_factory=dict)
+    judges: dict[str, Any] = field(default_factory=dict)
     _prepared: dict[str, _Prepared] = field(default_factory=dict)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _controls: dict[str, Control] = field(default_factory=dict)

@@ -19,11 +19,12 @@ from splitward.audit.description import examine
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
 from splitward.audit.games import Lineup, pick_decoys
-from splitward.audit.scoring import foreign_scales, measure
+from splitward.audit.judging import judged
+from splitward.audit.scoring import described, foreign_scales, measure, task_accuracy
 from splitward.audit.suite import Entry, parameters_of, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import Strangers, refuse_unknown
-from splitward.audit.world import World, accuracy, samples_hash
+from splitward.audit.world import World, samples_hash
 from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError
 from splitward.core.knowledge import THREAT_MODELS, Samples
 from splitward.core.registry import discover, find
@@ -296,6 +297,7 @@ def audit(
     bench: Bench | None = None,
     data: schema.Data | None = None,
     command: str = "",
+    judge: bool = True,
 ) -> schema.Record:
     """Attack ``target`` and return the record, with its verdict.
 
@@ -304,6 +306,7 @@ def audit(
     user declares as released anyway (none, label, probabilities, logits). ``unlike``: kinds of secrets unlike the
     public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``out``: a folder;
     trials are written there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
+    ``judge``: whether a network trained on ``public`` says what the pictures still show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
@@ -317,27 +320,34 @@ def audit(
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.chain))
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
-    measured = _accuracy(state.world, cast_.held_out, run)
+    measured = task_accuracy(state.world, cast_.held_out, run)
     run.progress.advance(1, "floors")
     reached = state.floors(cast_)
     done = state.trials(trials)
-    run.progress.advance(1)
-    run.progress.finish()
+    run.progress.advance(1, "judge" if judge else "")
     record = schema.Record(
         status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
-        samples=samples, environment=environment(run.device), target=_described(target, cast_, measured),
+        samples=samples, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
         descriptions=state.descriptions(trials),
     )  # fmt: skip
-    record = decide(disbelieve(record))
-    record = record.model_copy(update={"checks": checks.check(record)})
-    record.attach(state.tensors | state.strangers.tensors)
+    record = _concluded(record, state, cast_, judge)
+    run.progress.finish()
     if out is not None:
         record.save(out)
         store.clear_unfinished(out)
     return record
+
+
+def _concluded(record: schema.Record, state: _Audit, cast_: Cast, judge: bool) -> schema.Record:
+    """The record with its pictures, what a judge makes of them, its verdict and its checks."""
+    record.attach(state.tensors | state.strangers.tensors)
+    if judge:
+        record = judged(record, cast_.secrets, cast_.others, cast_.public, state.run, state.bench.judges)
+    record = decide(disbelieve(record))
+    return record.model_copy(update={"checks": checks.check(record)})
 
 
 def _entries(attacks: str | Sequence[Entry] | Sequence[str], settings: Settings) -> list[Entry]:
@@ -362,32 +372,3 @@ def _refuse_misfit(target: Target, cast_: Cast) -> None:
     probe = cast_.public.images[:2]
     for name in discover("metric"):
         find("metric", name)()(probe, probe)  # raises MetricError now rather than after hours
-
-
-def _accuracy(world: World, held_out: Samples, run: Run) -> schema.Accuracy | None:
-    try:
-        undefended = accuracy(world.undefended(), held_out, run.stream("accuracy"))
-        defended = accuracy(world, held_out, run.stream("accuracy")) if world.chain else undefended
-    except SplitwardError:
-        return None
-    return schema.Accuracy(undefended=undefended, defended=defended, n=len(held_out))
-
-
-def _described(target: Target, cast_: Cast, measured: schema.Accuracy | None) -> schema.Target:
-    halves, cut = target.halves, target.halves.cut
-    return schema.Target(
-        model=schema.Model(
-            name=target.model, weights_sha256=target.weights_sha256, source=target.source,
-            parameters=cut.total_parameters,
-        ),
-        data=cast_.data,
-        cut=schema.Cut(
-            name=cut.name, index=cut.index, edge_flops=cut.edge_flops, total_flops=cut.total_flops,
-            edge_parameters=cut.edge_parameters, total_parameters=cut.total_parameters,
-            activation_bytes=sum(s.bytes_per_sample for s in halves.activation),
-        ),
-        defence=str(target.chain),
-        input=schema.Tensor(shape=halves.input.shape, dtype=halves.input.dtype),
-        activation=tuple(schema.Tensor(shape=s.shape, dtype=s.dtype) for s in halves.activation),
-        accuracy=measured,
-    )  # fmt: skip

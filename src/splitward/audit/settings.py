@@ -39,6 +39,7 @@ class AuditSettings(BaseModel):
     weights: Path | None = None
     data_dir: Path | None = None
     trust: bool = False
+    judge: bool = True
     out: Path | None = None
     redact: bool = False
     max_ssim: float | None = Field(None, ge=-1, le=1)
@@ -73,7 +74,7 @@ class AuditSettings(BaseModel):
 
     def numeric(self) -> dict[str, Any]:
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
-        apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust"}
+        apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust", "judge"}
         # A setting that did not exist when a folder was begun, and is not used, is no difference.
         return self.model_dump(mode="json", exclude=apart if self.unlike else apart | {"unlike"})
 

@@ -129,5 +129,6 @@ def run_settings(
                 samples=settings.samples, observations=settings.observations, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
                 unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
+                judge=settings.judge,
             )  # fmt: skip
             yield folder, record

@@ -30,12 +30,15 @@ P = TypeVar("P", schema.Floor, schema.Trial)
 FACE = 0
 """The class of the set ``faces`` that shows a person."""
 
+UNLIKE = ("rotated", "inverted", "shuffled", "faces")
+"""The kinds of secrets unlike the public data that an audit can make."""
+
 
 def refuse_unknown(names: Sequence[str]) -> None:
     """Raises UsageError for a kind that does not exist."""
     for name in names:
-        if name not in schema.UNLIKE:
-            raise UsageError(f"there are no secrets {name!r}: unlike is some of {', '.join(schema.UNLIKE)}.")
+        if name not in UNLIKE:
+            raise UsageError(f"there are no secrets {name!r}: unlike is some of {', '.join(UNLIKE)}.")
 
 
 def refuse_misfit(names: Sequence[str], secrets: Samples, public: Samples, run: Run) -> None:

@@ -46,6 +46,10 @@ def audit_command(
     weights: Annotated[Path | None, Option("--weights", help="A safetensors file for the model.")] = None,
     data_dir: Annotated[Path | None, Option("--data-dir", help="Where data sets lie. [env: SPLITWARD_DATA]")] = None,
     trust: Annotated[bool | None, Option("--trust", help="Load a .pt2 file, which may run its author's code.")] = None,
+    judge: Annotated[
+        bool | None,
+        Option("--judge/--no-judge", help="What a network trained on public images still recognises. [default: judge]"),
+    ] = None,
     out: Annotated[Path | None, Option("--out", help="Folder of the run; an unfinished one is gone on with.")] = None,
     redact: Annotated[bool | None, Option("--redact", help="Keep the numbers, drop the pixels.")] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON document on standard output, nothing else.")] = False,

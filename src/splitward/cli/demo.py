@@ -19,6 +19,6 @@ def demo_command(
     settings = AuditSettings(
         model="lenet5", data="digits", at=("ReLU2",), defences=("none", "dropout:0.6", "gaussian:1"),
         attacks=("rmle", "rmle:scripts", "inverse-network", "shadow-model"), effort="quick",
-        samples=60, out=out,
+        samples=60, judge=False, out=out,
     )  # fmt: skip
     return run_and_show(settings, as_json, f"splitward demo --out {out}")

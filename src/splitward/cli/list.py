@@ -8,10 +8,12 @@ import typer
 
 
 def list_command(
-    kind: Annotated[str | None, typer.Argument(help="attack(s), floor, defence, metric, dataset, model.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="attack(s), floor, defence, metric, judgement, dataset, model.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """List what is installed: attacks, floors, defences, metrics, data sets, models."""
+    """List what is installed: attacks, floors, defences, metrics, judgements, data sets, models."""
     import json
 
     from rich.console import Console

@@ -20,23 +20,43 @@ def score_command(
     ] = False,
 ) -> None:
     """Add a metric to a finished run from its stored reconstructions, without attacking again."""
-    from splitward.core.registry import find
+    from splitward.core.registry import discover, find
     from splitward.record.rescore import rescore
     from splitward.record.schema import Scale
     from splitward.record.store import load, runs_in
 
-    plugin = find("metric", metric)
-    scale = Scale(unit=plugin.unit, higher_is_closer=plugin.higher_is_closer)
     folders = runs_in(run)
-    scored = [
-        rescore(load(folder), metric, _measure(plugin()), scale) for folder in folders
-    ]  # all, before any is saved
-    for folder, record in zip(folders, scored, strict=True):
-        record.save(folder)
+    if metric in discover("judgement"):
+        scored = _judged_already(folders, metric)
+    else:
+        plugin = find("metric", metric)
+        scale = Scale(unit=plugin.unit, higher_is_closer=plugin.higher_is_closer)
+        scored = [
+            rescore(load(folder), metric, _measure(plugin()), scale) for folder in folders
+        ]  # all, before any is saved
+        for folder, record in zip(folders, scored, strict=True):
+            record.save(folder)
     if as_json:
         _print_json(folders, scored, metric)
     else:
         _print_tables(folders, scored, metric)
+
+
+def _judged_already(folders: list[Path], judgement: str) -> list[Record]:
+    """The records, where the audit made the judgement; raises UsageError where it did not: its judge is not kept."""
+    from splitward.core.errors import UsageError
+    from splitward.record.store import load
+
+    records = [load(folder) for folder in folders]
+    for folder, record in zip(folders, records, strict=True):
+        if record.judge is None or judgement not in record.judge.judgements:
+            told = record.no_judge or (record.judge.left_out.get(judgement, "") if record.judge else "")
+            why = f" (there: {told.rstrip('.')})" if told else ""
+            raise UsageError(
+                f"{judgement!r} asks a judge, a network that an audit trains on public images and {folder} does not "
+                f"hold{why}: audit again with --judge."
+            )
+    return records
 
 
 def _measure(plugin: Any) -> Measure:

@@ -79,6 +79,7 @@ def print_records(
     done: Sequence[tuple[Path, Record]], gates: Sequence[Sequence[GateResult]], report: Path | None
 ) -> None:
     """Every record's table, verdict and checks; then the gates and where the report lies."""
+    from splitward.record import meaning
     from splitward.record.checks import check_sweep
 
     console = Console()
@@ -92,6 +93,8 @@ def print_records(
         for check in record.checks:
             if check.level in ("warning", "failure"):
                 console.print(f"  {MARK[check.level]} {check.message}", highlight=False)
+        for sentence in meaning.sentences(record):
+            console.print(f"  {sentence}", highlight=False)
         said = record.verdict.sentence if record.verdict else f"No verdict: {record.no_verdict}"
         console.print(f"  [bold]{said}[/]", highlight=False)
         for result in results:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from splitward.record import descriptions, pairs, sentences
+from splitward.record import descriptions, meaning, pairs, sentences
 from splitward.record.convergence import converged, settled
 from splitward.record.schema import Check, Record, Trial
 from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, answers, metric_of, stronger_floor
@@ -223,6 +223,19 @@ def _accuracy(record: Record) -> Iterator[Check]:
     yield Check.model_validate({"name": name, "level": level, "message": text})
 
 
+def _weak_judge(record: Record) -> Iterator[Check]:
+    """What a judge misses in a reconstruction means nothing where it misses it in the original as well."""
+    name = "weak-judge"
+    if record.no_judge:
+        text = f"No judge says what the pictures still show: {record.no_judge.rstrip('.')}."
+        yield Check(name=name, level="note", message=text)
+    weak = [n for n in meaning.judgements(record) if meaning.recognises(record, n) is False]
+    for judgement in weak:
+        yield Check(name=name, level="warning", message=meaning.weak(record, judgement))
+    if not weak and "semantic" in meaning.judgements(record):
+        yield _ok(name, "The judge recognises the untouched originals.")
+
+
 def _degrees_of_freedom(record: Record) -> Iterator[Check]:
     free, pixels = record.target.data.degrees_of_freedom, math.prod(record.target.input.shape)
     if free is not None and free < pixels:
@@ -246,6 +259,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _few_public,
     _floor_too_high,
     _accuracy,
+    _weak_judge,
     _degrees_of_freedom,
 )
 

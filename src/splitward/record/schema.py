@@ -221,10 +221,6 @@ class Unlike(Part):
         return (*self.floors, *self.trials)
 
 
-UNLIKE = ("rotated", "inverted", "shuffled", "faces")
-"""The kinds of secrets unlike the public data that an audit can make."""
-
-
 class Fit(Part):
     """A test of whether what a defence sends fits its description; ``audit.draws``, ``audit.densities``.
 
@@ -252,6 +248,28 @@ class Check(Part):
     name: str
     level: Literal["ok", "note", "warning", "failure"]
     message: str
+
+
+class Yardstick(Part):
+    """How to read a judgement: what guessing scores, and what the untouched originals score themselves."""
+
+    chance: Finite | None = None
+    ceiling: Estimate  # a judge that does not recognise the originals proves nothing by what it misses
+
+
+class Judge(Part):
+    """The network that judges what reconstructions still show, trained on public images alone; no attacker holds it."""
+
+    task: Literal["classes", "rotations"]  # rotations: the public images carry no labels
+    told_apart: int  # so many classes, or four rotations
+    trained_on: int
+    tested_on: int = 0  # public images that it was not trained on
+    accuracy: Finite | None = None  # on those
+    parameters: int = 0
+    seed: int = 0
+    seconds: float = 0.0
+    judgements: dict[str, Yardstick] = {}
+    left_out: dict[str, str] = {}  # judgement -> why it could not be made
 
 
 class Bound(Part):
@@ -308,8 +326,11 @@ SCALES = {
     "ssim-paper": Scale(),
     "identification": Scale(),
     "mse": Scale(higher_is_closer=False),
+    "semantic": Scale(),
+    "match": Scale(),
+    "perceptual": Scale(higher_is_closer=False),
 }
-"""Our own metrics; a record carries the scales of any others in ``scales``."""
+"""Our own metrics and judgements; a record carries the scales of any others in ``scales``."""
 
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
@@ -339,6 +360,8 @@ class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not 
     scales: dict[str, Scale] = {}  # of metrics that are not ours
     unlike: tuple[Unlike, ...] = ()  # where it was asked for
     descriptions: tuple[Description, ...] = ()  # of each defence, in the order in which they act
+    judge: Judge | None = None  # None where none was asked for, or none could be trained
+    no_judge: str = ""  # why none could be trained
 
     _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 

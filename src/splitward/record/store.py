@@ -184,6 +184,8 @@ def canonical(record: Record) -> dict[str, Any]:
     for group in (data, *data["unlike"]):
         for part in (*group["floors"], *group["trials"]):
             del part["seconds"]
+    if data["judge"]:
+        del data["judge"]["seconds"]
     return data
 
 

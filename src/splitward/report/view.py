@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitward.record import unlike
+from splitward.record.meaning import ORDER
 from splitward.record.schema import Estimate, Floor, Record, Trial
 from splitward.report import facts, figures, games, wording
 from splitward.report.evidence import Evidence
 from splitward.report.grid import THREAT_MODELS
 from splitward.report.headline import Headline, headline
+from splitward.report.recognised import Recognised, recognised
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class TargetView:
     game: games.GameView | None
     strangers: list[games.Stranger]
     meaning: str
+    recognised: Recognised | None
 
     @property
     def defence(self) -> str:
@@ -121,6 +124,7 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
         game=games.game_view(evidence),
         strangers=games.strangers(evidence),
         meaning=unlike.meaning(record),
+        recognised=recognised(evidence),
     )
 
 
@@ -288,7 +292,7 @@ def _traces(evidence: Evidence) -> list[figures.Curve]:
 def _metrics(record: Record) -> list[str]:
     """Every metric of the record, the familiar ones first."""
     names = dict.fromkeys(n for item in record.scored for n in item.metrics)
-    order = ["ssim", "psnr", "ssim-paper", "mse", "identification"]
+    order = ["ssim", "psnr", "ssim-paper", "mse", "identification", *ORDER]
     return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
 
 

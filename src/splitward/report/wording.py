@@ -45,13 +45,16 @@ _METRICS = {
     "psnr": ("PSNR", 1),
     "mse": ("MSE", 4),
     "identification": ("told apart", 2),
+    "semantic": ("class named", 2),
+    "match": ("found again", 2),
+    "perceptual": ("perceptual distance", 2),
 }
 
 
 def metric(name: str, scale: Scale) -> MetricWords:
     """The words of a metric whose record says how to read it; one that we do not know goes by its own name."""
     title, decimals = _METRICS.get(name, (name, 3))
-    bounded = name in ("ssim", "ssim-paper", "identification")
+    bounded = name in ("ssim", "ssim-paper", "identification", "semantic", "match")
     return MetricWords(title, scale.unit, decimals, scale.higher_is_closer, bounded)
 
 
