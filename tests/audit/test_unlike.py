@@ -12,10 +12,10 @@ from splitward.audit import unlike
 from splitward.audit.bench import Bench
 from splitward.audit.settings import AuditSettings, read_settings
 from splitward.audit.sweep import run_settings
+from splitward.audit.unlike import UNLIKE
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples, WhiteBox
 from splitward.core.run import Run
-from splitward.record.schema import UNLIKE
 from splitward.record.store import canonical, finished_floors, finished_trials
 
 CPU = torch.device("cpu")
