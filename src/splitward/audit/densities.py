@@ -53,7 +53,7 @@ IMPOSSIBLE = "the share of draws that its log_density calls impossible"
 def weigh(
     device: Channel, told: Channel, clean: Tensor, scales: Scales, rows: int, generator: Generator
 ) -> Look | None:
-    """Test the log_density of ``told`` on ``rows`` draws of ``device`` for each kind of c'; None without one.
+    """Test the log_density of ``told`` on ``rows`` draws, twice as many where c' is moved; None without one.
 
     ``clean``: (M, *shape), gone through again and again.
     """
@@ -61,10 +61,10 @@ def weigh(
     if told.log_density(clean[:1], clean[:1], tolerance) is None:
         return None
     looks = []
-    for change in (_moved, _zeroed):
-        others = change(clean.flatten(1), scales, rows, generator)
+    for change, count in ((_moved, 2 * rows), (_zeroed, rows)):  # a scale is harder to tell than a mass
+        others = change(clean.flatten(1), scales, count, generator)
         found = []
-        for index in torch.arange(rows, device=clean.device).split(max(1, CHUNK // clean[0].numel())):
+        for index in torch.arange(count, device=clean.device).split(max(1, CHUNK // clean[0].numel())):
             here = clean[index % len(clean)]
             seats, values = (part[index] for part in others)
             there = here.flatten(1).scatter(1, seats, values).view_as(here)

@@ -23,7 +23,7 @@ POSITIONS: tuple[Position, ...] = ("input", "wire")
 """In the order in which they come."""
 IMAGES = 64
 """Public images whose clean values are drawn for, at most; each several times."""
-DRAWN, WEIGHED = 1 << 19, 1 << 24
+DRAWN, WEIGHED = 1 << 19, 3 << 22
 """Numbers that are drawn for one tensor in the two tests, about."""
 FEWEST, MOST = 64, 8192
 """Rows of each test; 8192 show a density whose scale is 10 % off, or whose rate is by 0.05."""
