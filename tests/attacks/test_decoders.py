@@ -155,7 +155,7 @@ def test_an_affine_edge_is_solved_exactly(layer, image):
     inverse = identify((sent[:64, None],), pixels[:64], ((sent[64:80, None],), pixels[64:80]), run)
     assert inverse is not None
     assert torch.equal(inverse((sent[80:, None],)), pixels[80:])  # every 8-bit pixel
-    assert run.trace["decoder"]
+    assert run.trace["exact"]
 
 
 def test_an_edge_that_is_not_affine_is_left_to_the_decoder():

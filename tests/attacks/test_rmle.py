@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from splitward.attacks import _descent
 from splitward.attacks._descent import Adam, Descent, descend
 from splitward.attacks._kernels import fast_pixel_gradients
 from splitward.attacks._likelihood import Likelihood, fit_law, make_laws, root_mean_square
@@ -18,6 +19,7 @@ from splitward.core.edge import Edge, Normalise, release
 from splitward.core.errors import AttackError
 from splitward.core.registry import find
 from splitward.core.run import Run
+from splitward.record.convergence import diverged
 
 SIDE = 12
 
@@ -207,7 +209,18 @@ def test_each_image_keeps_its_best_iterate_and_leaves_when_it_is_done():
     assert steps[0] == 0
     assert 10 < len(steps) <= 30
     losses = [value for _, value in run.trace["valley"]]
-    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_descent_that_climbs_shows_it_and_keeps_its_start(monkeypatch):
+    down = _descent.gradient_of
+    monkeypatch.setattr(_descent, "gradient_of", lambda *given: -down(*given))
+    target = torch.full((4, 1, 2, 2), 0.5)
+    run = Run(0, torch.device("cpu"))
+    start = target + 0.1
+    best, _ = descend(Valleys(target, []), start, Descent(50, 0.05, box=True), run, "valley")
+    assert torch.equal(best, start)
+    assert diverged(run.trace["valley"])
 
 
 def test_the_kernel_for_first_convolutions_gives_the_same_gradient():

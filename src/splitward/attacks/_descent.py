@@ -102,8 +102,8 @@ def gradient_of(objective: Objective, values: Tensor, tolerance: float) -> Tenso
 def descend(objective: Objective, start: Tensor, settings: Descent, run: Run, phase: str) -> tuple[Tensor, Tensor]:
     """Minimise ``objective`` from ``start`` (N, C, H, W): the best iterate of each image, and its loss, (N,).
 
-    Each image is judged by its own loss at the last tolerance, which is what the trace records (its mean). An image
-    that stopped getting better leaves the batch.
+    Each image is judged by its own loss at the last tolerance. The trace records the mean of where the descent is, not
+    of the best that it has seen: one that climbs must show it. An image that stopped getting better leaves the batch.
     """
     last = settings.tolerance[1]
     values, rows = start.clone(), torch.arange(len(start), device=start.device)
@@ -120,7 +120,9 @@ def descend(objective: Objective, start: Tensor, settings: Descent, run: Run, ph
         loss, before = objective(values, last), best_loss[rows]
         improved = loss < before
         best[rows[improved]], best_loss[rows[improved]] = values[improved], loss[improved]
-        run.record_loss(phase, step + 1, best_loss.mean().item())
+        here = best_loss.clone()
+        here[rows] = loss
+        run.record_loss(phase, step + 1, here.mean().item())
         run.progress.advance(interval)
         idle = torch.where(loss < before - BETTER * before.abs(), 0, idle + 1)
         going = (idle < PATIENCE) | (step < settings.annealed * settings.steps)

@@ -23,6 +23,7 @@ from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter, threat_model
 from splitward.core.registry import find
 from splitward.core.run import Run, Trace
+from splitward.record.convergence import diverged
 from splitward.record.schema import Control
 
 IDENTIFIED = 0.5
@@ -149,16 +150,16 @@ class Bench:
         clean = world.undefended()
         key = digest(entry.name, entry.parameters, clean.key)
         if key not in self._controls:
-            control = self._judge("undefended", self.attack(entry, clean, clean).guess, world, None)
+            control = self._judge("undefended", self.attack(entry, clean, clean), world, None)
             if not control.recovered:
                 leaky, plant = planted(clean, self.run.child(f"plant/{world.fingerprint}"))
                 reference = reference_guess(leaky, plant.shrink, self.secrets)
-                control = self._judge("planted", self.attack(entry, leaky, leaky).guess, world, reference)
+                control = self._judge("planted", self.attack(entry, leaky, leaky), world, reference)
             self._controls[key] = control
         return self._controls[key]
 
-    def _judge(self, kind: Any, guess: Tensor, world: World, reference: Tensor | None) -> Control:
-        truth = self.secrets.images
+    def _judge(self, kind: Any, outcome: Outcome, world: World, reference: Tensor | None) -> Control:
+        guess, truth = outcome.guess, self.secrets.images
         mean = world.public.images.mean(0, keepdim=True).expand_as(truth)
         score = {
             name: float(find("metric", name)()(guess, truth).mean()) for name in ("ssim", "psnr", "identification")
@@ -179,6 +180,9 @@ class Bench:
             wanted = "the planted copy"
         told = f"{score['identification']:.0%} of the secrets told apart, SSIM {score['ssim']:.2f}"
         reason = f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {needed:.0%} and {wanted}"
+        rising = [phase for phase, points in outcome.trace.items() if diverged(points)]
+        if recovered and rising:  # what it started from is not what it attacked
+            recovered, reason = False, f"not recovered: {told}, but the loss of {rising[0]!r} rose"
         return Control(
             kind=kind, recovered=recovered, identification=score["identification"], chance=chance,
             ssim=score["ssim"], psnr_db=score["psnr"], gain=(floor - error) / max(floor - best, 1e-12), reason=reason,

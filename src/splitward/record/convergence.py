@@ -54,22 +54,43 @@ def converged(points: Iterable[tuple[int, float]]) -> bool:
     ordered = sorted(points)
     if not ordered:
         return True
-    steps = np.array([s for s, _ in ordered], dtype=np.float64)
-    losses = np.array([v for _, v in ordered], dtype=np.float64)
-    if steps[-1] <= 0:
-        return False
-    if not np.isfinite(losses).all():
+    steps, losses = _columns(ordered)
+    if steps[-1] <= 0 or diverged(ordered):
         return False
     before, after = _tail(steps, losses)
-    start = float(np.median(losses[steps <= steps[0] + 0.1 * (steps[-1] - steps[0])]))
-    end = float(np.median(after))
+    start, end = _ends(steps, losses)
     moved, noise = float(np.median(before)) - end, _noise(before, after)
     level = end + NOTHING * start if losses.min() >= 0 else None
-    if end - start > max(noise, 0.0 if level is None else FLAT * level):
-        return False
     if level is not None and moved > max(STEEP * level, noise):
         return False
     return bool(abs(moved) <= max(TOLERANCE * (start - end), noise, 0.0 if level is None else FLAT * level))
+
+
+def diverged(points: Iterable[tuple[int, float]]) -> bool:
+    """Whether a loss trace ends above its start, beyond its noise, or is not finite: an attack that attacks nothing.
+
+    >>> diverged([(0, 1.0), (10, 1.5), (20, 2.0)]), diverged([(0, 1.0), (10, 0.5), (20, 0.6)])
+    (True, False)
+    """
+    ordered = sorted(points)
+    if not ordered:
+        return False
+    steps, losses = _columns(ordered)
+    if not np.isfinite(losses).all():
+        return True
+    start, end = _ends(steps, losses)
+    slack = FLAT * (end + NOTHING * start) if losses.min() >= 0 else 0.0
+    return bool(end - start > max(_noise(*_tail(steps, losses)), slack))
+
+
+def _columns(ordered: list[tuple[int, float]]) -> tuple[Floats, Floats]:
+    return np.array([s for s, _ in ordered], dtype=np.float64), np.array([v for _, v in ordered], dtype=np.float64)
+
+
+def _ends(steps: Floats, losses: Floats) -> tuple[float, float]:
+    """The median loss of the first tenth of the steps, and of the last part of the tail."""
+    start = float(np.median(losses[steps <= steps[0] + 0.1 * (steps[-1] - steps[0])]))
+    return start, float(np.median(_tail(steps, losses)[1]))
 
 
 def settled(trial: Trial) -> bool | None:
