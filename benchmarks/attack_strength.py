@@ -21,7 +21,7 @@ import torch
 
 import splitward as sw
 from splitward.core.knowledge import THREAT_MODELS
-from splitward.record.schema import Floor, Record, Trial
+from splitward.record.schema import Data, Floor, Record, Trial
 from splitward.report.evidence import Evidence
 
 FILE = Path(__file__).parent.parent / "results" / "attack-strength.json"
@@ -110,7 +110,7 @@ def main() -> None:
             command = f"python benchmarks/attack_strength.py --effort {options.effort} --data {dataset} --at {at}"
             record = sw.audit(
                 target, options.attacks, secrets=data.held_out, public=data.public, samples=options.samples,
-                effort=options.effort, released="logits", data=sw_data(dataset),
+                effort=options.effort, released="logits", data=Data(name=dataset),
                 out=options.out.parent / "runs" / f"strength-{dataset}-{at}-{options.effort}",
             )  # fmt: skip
             new = [found for name in THREAT_MODELS if (found := row(record, name, command)) is not None]
@@ -118,13 +118,6 @@ def main() -> None:
             options.out.parent.mkdir(exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")
     show(rows)
-
-
-def sw_data(name: str) -> Any:
-    """The record's description of a data set."""
-    from splitward.record.schema import Data
-
-    return Data(name=name)
 
 
 if __name__ == "__main__":

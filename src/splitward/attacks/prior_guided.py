@@ -166,7 +166,10 @@ class Guided:
         size = max(1, BATCH_NUMBERS // sum(part[0].numel() for part in activations))
         batches = [tuple(p[i : i + size] for p in activations) for i in range(0, len(activations[0]), size)]
         self.run.progress.start("prior-guided", len(batches) * self.descent.steps)
-        parts = [self._correct(sent, torch.full((len(sent[0]),), self.weight), self.run) for sent in batches]
+        parts = [
+            self._correct(sent, self.learned(sent), torch.full((len(sent[0]),), self.weight), self.run)
+            for sent in batches
+        ]
         self.run.progress.finish()
         return torch.cat(parts)
 
@@ -174,8 +177,7 @@ class Guided:
         """log p(activations | candidate) under the defence that the attacker knows of, (N, M), up to a constant."""
         return self.likelihood.score(activations, candidates, self.descent.tolerance[1])
 
-    def _correct(self, sent: Activations, weights: Tensor, run: Run) -> Tensor:
-        centre = self.learned(sent)
+    def _correct(self, sent: Activations, centre: Tensor, weights: Tensor, run: Run) -> Tensor:
         objective = GuidedPosterior(self.likelihood, sent, centre, self.law(centre), weights.to(centre.device))
         return descend(objective, centre, self.descent, run, "correction")[0]
 
@@ -185,16 +187,17 @@ class Guided:
         All weights are tried in one batch.
         """
         repeated = tuple(part.repeat(len(WEIGHTS), *[1] * (part.ndim - 1)) for part in sent)
-        weights = torch.tensor(WEIGHTS).repeat_interleave(len(truth))
+        centre, weights = self.learned(sent), torch.tensor(WEIGHTS).repeat_interleave(len(truth))
+        centres = centre.repeat(len(WEIGHTS), 1, 1, 1)
 
         def error(guess: Tensor) -> Tensor:
             away = guess.view(-1, *truth.shape) - truth
             return away.square().flatten(2).mean(2).clamp_min(1e-10).log().mean(1)
 
-        best, chosen = float(error(self.learned(sent))), None
+        best, chosen = float(error(centre)), None
         for rate in RATES:
             tried = replace(self, descent=replace(self.descent, rate=rate))
-            errors = error(tried._correct(repeated, weights, self.run.child(f"tuning/{rate}")))
+            errors = error(tried._correct(repeated, centres, weights, self.run.child(f"tuning/{rate}")))
             if float(errors.min()) < best:
                 best, chosen = float(errors.min()), replace(tried, weight=WEIGHTS[int(errors.argmin())])
         return chosen or self.learned

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from splitward.audit.floors import Release
 from splitward.audit.world import samples_hash
+from splitward.core.errors import in_one_line
 from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Scorer
 from splitward.core.run import Run
@@ -116,7 +117,7 @@ class Lineup:
         except MemoryError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            reason = in_one_line(error)
             chance = 1 / self.candidates
             return (Game(judge="likelihood", candidates=self.candidates, chance=chance, reason=reason),)
         wins, ranks = (torch.cat(parts) for parts in zip(*groups, strict=True))

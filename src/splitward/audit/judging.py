@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from splitward.audit.world import samples_hash
-from splitward.core.errors import NotApplicable, SplitwardError
+from splitward.core.errors import NotApplicable, SplitwardError, in_one_line
 from splitward.core.judging import Yardstick
 from splitward.core.knowledge import Samples
 from splitward.core.registry import discover
@@ -49,7 +49,7 @@ def judged(
         except MemoryError:
             raise
         except Exception as error:  # a judgement of somebody else's must not take finished trials with it
-            left_out[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            left_out[name] = in_one_line(error)
         else:
             made[name] = schema.Yardstick(chance=yardstick.chance, ceiling=ceiling)
     described = schema.Judge(

@@ -25,7 +25,7 @@ from splitward.audit.suite import Entry, parameters_of, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import Strangers, refuse_unknown
 from splitward.audit.world import World, samples_hash
-from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError
+from splitward.core.errors import AttackError, NotApplicable, SplitwardError, UsageError, in_one_line
 from splitward.core.knowledge import THREAT_MODELS, Samples
 from splitward.core.registry import discover, find
 from splitward.core.run import Run, derive_seed
@@ -246,7 +246,7 @@ class _Audit:
         except (MemoryError, SplitwardError):
             raise
         except Exception as error:  # an attack of somebody else's must not take finished trials with it
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            reason = in_one_line(error)
             return base.model_copy(update={"status": "failed", "reason": reason})
         self.strangers.trial(entry, believed, trial)
         if self.out is not None:

@@ -19,7 +19,7 @@ from splitward.audit.floors import FloorOutcome, Release
 from splitward.audit.scoring import measure
 from splitward.audit.suite import Entry
 from splitward.audit.world import World, samples_hash
-from splitward.core.errors import AttackError, OverlapError, SplitwardError, UsageError
+from splitward.core.errors import AttackError, OverlapError, SplitwardError, UsageError, in_one_line
 from splitward.core.knowledge import Samples
 from splitward.core.run import Run, derive_seed
 from splitward.data.dataset import load, refuse_overlap
@@ -164,7 +164,7 @@ class Strangers:
         except (MemoryError, SplitwardError):
             raise
         except Exception as error:  # as in the audit's own loop: it must not take finished trials with it
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            reason = in_one_line(error)
             return base.model_copy(update={"status": "failed", "reason": reason}), None
         metrics, per_sample = measure(guess, kind.secrets.images)
         found = {"metrics": metrics, "per_sample": per_sample, "seconds": seconds}

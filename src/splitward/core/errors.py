@@ -68,3 +68,12 @@ class NotApplicable(AttackError):  # noqa: N818 - it is no failure: the trial is
 
 class BudgetExceeded(AttackError):  # noqa: N818 - named after what happened
     """The query budget of the oracle is used up."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Somebody else's error as the reason of a record: its type and message, 300 characters of it at most.
+
+    >>> in_one_line(ValueError("two\\n  lines"))
+    'ValueError: two lines'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from splitward.core.errors import RegistryError
+from splitward.core.errors import RegistryError, in_one_line
 
 PACKAGES = {
     "attack": "attacks",
@@ -78,7 +78,7 @@ def _load(entry: EntryPoint) -> None:
         raise
     except Exception as error:
         owner = entry.dist.name if entry.dist else entry.value
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(". ")
+        why = in_one_line(error).rstrip(". ")
         raise RegistryError(
             f"the plugin {entry.name!r} of the installed package {owner!r} cannot be loaded ({why}); mend or "
             "uninstall it."

@@ -122,6 +122,7 @@ def trial_title(trial: Trial, has_defence: bool) -> str:
 
 ATTACKS = {
     "rmle": "searches, for each secret, the image whose activation is nearest to what crossed the wire",
+    "prior-guided": "corrects a decoder's answer by the edge itself, as far as that errs and the activation speaks",
     "inverse-network": "trains a decoder on queried pairs of image and activation",
     "model-reconstruction": "fits a copy of the edge to queried pairs, then inverts the copy",
     "shadow-model": "trains a stand-in for the edge in front of the cloud half, then inverts the stand-in",
