@@ -1,8 +1,8 @@
 """Seconds until the strong inverse network reaches 24 dB on held-out images, LeNet-5 cut at ReLU2.
 
 The attack is prepared anew with more and more steps until it is there, so the time printed is that of a whole
-preparation, closed form and queries included. The small decoder of the papers' scripts is trained in the same run, for
-``--epochs`` of its 50, with its own time and PSNR. MNIST is used where SPLITWARD_DATA has it, else the digits.
+preparation, closed form and queries included. The small decoder of the papers' scripts is trained in the same run in
+plain float32, for ``--epochs`` (all of its 50), with its own time and PSNR. MNIST is used where SPLITWARD_DATA has it, else the digits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def trained(attack: Any, kind: Any, world: World, secrets: Samples, run: Run) ->
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--epochs", type=int, default=2, help="of the scripts' 50")
+    arguments.add_argument("--epochs", type=int, default=50, help="of the scripts' 50")
     options = arguments.parse_args()
     name = "mnist"
     try:
@@ -52,17 +52,21 @@ def main() -> None:
     world = world_of(sw.Target(halves), roles, settings, run.device)
     print(f"{name}, {len(data.public):,} public images, {run.device}, {torch.get_num_threads()} threads, n = 100")
     ours = configure("inverse-network", "standard", 1)
+    mine = 0.0
     for steps in (25, 50, 100, 200, 400, 800, ours.attack.steps):
         attack = dataclasses.replace(ours.attack, steps=steps)
         seconds, reached = trained(attack, ours.kind, world, roles.secrets, run)
         print(f"ours, {steps} steps: {seconds:.1f} s, {reached:.2f} dB")
         if reached >= GOAL_DB:
+            mine = seconds
             print(f"ours reaches {GOAL_DB:g} dB in {seconds:.1f} s")
             break
     theirs = configure("inverse-network:scripts", "standard", 1)
     attack = dataclasses.replace(theirs.attack, epochs=options.epochs)
     seconds, reached = trained(attack, theirs.kind, world, roles.secrets, run)
     print(f"scripts' recipe, {options.epochs} of 50 epochs: {seconds:.1f} s, {reached:.2f} dB")
+    if mine:
+        print(f"that takes {seconds / mine:.1f} times as long")
 
 
 if __name__ == "__main__":

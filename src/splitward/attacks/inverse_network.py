@@ -64,7 +64,7 @@ class InverseNetwork:
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"steps": 260, "width": 32, "batch": 32},
         "standard": {},
-        "thorough": {"steps": 12000, "width": 64, "depth": 2},
+        "thorough": {"steps": 4000, "width": 64, "depth": 2},
     }
 
     steps: int = 1500

@@ -16,7 +16,7 @@ from splitward.attacks._descent import Descent
 from splitward.attacks._surrogate import make_edge, rectified
 from splitward.attacks._training import Schedule, train
 from splitward.attacks.inverse_network import FEW, InverseNetwork
-from splitward.attacks.prior_guided import RATES, guided
+from splitward.attacks.prior_guided import PACES, guided
 from splitward.attacks.rmle import RMLE
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
@@ -102,7 +102,7 @@ class ModelReconstruction:
             attack = RMLE(steps=self.inversion_steps, observations=self.observations, tolerance=tolerance)
             return attack.inverter(edge, chain, knowledge.public.images, run)
         learned = self._learned(source, knowledge, run)
-        descent = Descent(self.inversion_steps, RATES[0], box=True, tolerance=tolerance)
+        descent = Descent(self.inversion_steps, PACES[0][0], box=True, tolerance=tolerance)
         return guided(learned, edge, chain, knowledge.public.images, descent, run)
 
     def _learned(self, source: Interview, knowledge: BlackBox, run: Run) -> Inverter:
