@@ -27,7 +27,7 @@ LEVELS = 24
 """Levels of unrest for which the learned inverter's error is measured."""
 LEAST_ERROR = 1e-3
 """Of a pixel: a quarter of the step between two of 256 grey values."""
-TUNING_IMAGES = 12
+TUNING_IMAGES = 24
 WEIGHTS = (1.0, 0.1, 0.01)
 """Of the learned inverter's answer, relative to what its errors would justify: what is tried on public images."""
 PACES = ((0.05, 0.0), (0.005, 0.0), (0.005, 0.05))
