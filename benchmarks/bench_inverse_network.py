@@ -2,7 +2,8 @@
 
 The attack is prepared anew with more and more steps until it is there, so the time printed is that of a whole
 preparation, closed form and queries included. The small decoder of the papers' scripts is trained in the same run in
-plain float32, for ``--epochs`` (all of its 50), with its own time and PSNR. MNIST is used where SPLITWARD_DATA has it, else the digits.
+plain float32, for ``--epochs`` (all of its 50), with its own time and PSNR. MNIST is used where SPLITWARD_DATA has it,
+else the digits.
 """
 
 from __future__ import annotations
