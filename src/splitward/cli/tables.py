@@ -10,7 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from splitward.record import games, unlike
+from splitward.record import games, nesting, sentences, unlike
+from splitward.record.verdict import metric_of
 
 if TYPE_CHECKING:
     from splitward.record.gates import GateResult
@@ -68,6 +69,18 @@ def trials_table(record: Record) -> Table:
     return table
 
 
+def borrowed(record: Record) -> list[str]:
+    """Threat models whose best attack is one of a weaker threat model, which they may run as well: a line each."""
+    metric = metric_of(record)
+    found = nesting.reach(record, metric).values() if metric else ()
+    return [
+        f"a {r.threat_model} attacker may run {r.answer.trial.attack} as well, and reaches "
+        f"{sentences.value(r.answer.metric, r.answer.mean)}"
+        for r in found
+        if r.borrowed
+    ]
+
+
 def beyond(record: Record) -> list[str]:
     """The candidate game, and each kind of secrets unlike the public data: a line each."""
     lines = [said] if (said := games.brief(record)) else []
@@ -88,7 +101,7 @@ def print_records(
         if record.target.accuracy is not None:
             a = record.target.accuracy
             console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")
-        for said in beyond(record):
+        for said in (*borrowed(record), *beyond(record)):
             console.print(f"  {said}", highlight=False, soft_wrap=True)
         for check in record.checks:
             if check.level in ("warning", "failure"):

@@ -156,13 +156,16 @@ def _panel(title: str, views: Sequence[TargetView], axes: tuple[figures.Scale, f
 
 
 def _point(view: TargetView, x: figures.Scale, y: figures.Scale, levels: bool) -> Point:
-    """A target. In a panel of one kind of defence its label is its level alone."""
+    """A target. In a panel of one kind of defence its label is its level alone.
+
+    Who knows the defence may ignore it, so the adaptive mark is that of the strongest attacker of all.
+    """
     evidence, target = view.evidence, view.record.target
     numbers = _levels(target.defence)
     label = ", ".join(f"{n:g}" for n in numbers) if levels and numbers else target.defence
     return Point(
         view.anchor, label, _hover(view), x.at(100 * target.accuracy.defended) if target.accuracy else 0.0,
-        _height(evidence, evidence.naive, y), _height(evidence, evidence.adaptive, y),
+        _height(evidence, evidence.naive, y), _height(evidence, evidence.strongest, y),
         "adaptive" if evidence.defended else "only",
     )  # fmt: skip
 
