@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from record.factory import CUTS, PLANS, Plan, make_record
-from splitward.record.monotone import adaptive, depth, knowledge, observations, orderings
+from splitward.record.monotone import adaptive, depth, knowledge, observations, orderings, queries
 from splitward.record.nesting import STRENGTH, may_run, reach
 from splitward.record.schema import Record
 
@@ -93,6 +93,16 @@ def test_more_observations_never_leak_less() -> None:
     assert all(o.gap.paired for o in observations(records))
     elsewhere = made(Plan("a", "white-box", True, 0.1, observations=50), defence="gaussian:1")
     assert len(list(observations([*records, elsewhere]))) == 3
+
+
+def test_more_queries_never_leak_less() -> None:
+    made_with = {None: 0.9, 1000: 1.0, 100: 0.5}
+    records = [made(strength=s).model_copy(update={"query_budget": n}) for n, s in made_with.items()]
+    found = [o for o in queries(records) if o.stronger.threat_model == "black-box"]
+    named = [(o.weaker.record.query_budget, o.stronger.record.query_budget, o.holds) for o in found]
+    assert sorted(named, key=str) == [(100, 1000, True), (100, None, True), (1000, None, False)]
+    assert {o.stronger.threat_model for o in queries(records)} == {"white-box", "black-box"}  # the third may not ask
+    assert not list(depth([records[0], records[1].model_copy(update={"target": made(cut="pool2").target})]))
 
 
 def test_a_shallower_cut_never_leaks_less() -> None:

@@ -86,7 +86,8 @@ class Bench:
         """The content address of one trial (or floor): the same address, the same numbers."""
         machine = (__version__, torch.__version__, torch.get_num_threads(), str(self.run.device))
         worlds = (believed.key, true.key)
-        return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, self.budget, *machine)
+        budget = None if name.startswith("floor/") else self.budget  # a floor asks nobody
+        return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, budget, *machine)
 
     def sent(self, world: World) -> Activations:
         """What the device sends for the secrets: the same draws for every attack on this world."""

@@ -331,7 +331,7 @@ def audit(
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
-        descriptions=state.descriptions(trials),
+        descriptions=state.descriptions(trials), query_budget=query_budget,
     )  # fmt: skip
     record = _concluded(record, state, cast_, judge)
     run.progress.finish()

@@ -251,7 +251,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
 
 def _rising_with_depth(records: Sequence[Record]) -> Iterator[Check]:
     name = "rises-with-depth"
-    by_target: dict[tuple[str, str], list[Record]] = {}
+    by_target: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record.target.defence == "none":
             by_target.setdefault(_identity(record), []).append(record)
@@ -267,9 +267,9 @@ def _rising_with_level(records: Sequence[Record]) -> Iterator[Check]:
         if parsed := _LEVEL.fullmatch(record.target.defence):
             key = (*_identity(record), record.target.cut.name, parsed["kind"], parsed["place"])
             by_kind.setdefault(key, []).append((float(parsed["level"]), record))
-    for (weights, data, cut, *_), group in by_kind.items():
+    for (*where, _, _), group in by_kind.items():
         for record in records:
-            if record.target.defence == "none" and (*_identity(record), record.target.cut.name) == (weights, data, cut):
+            if record.target.defence == "none" and [*_identity(record), record.target.cut.name] == where:
                 group.append((0.0, record))
     groups = [[r for _, r in sorted(g, key=lambda pair: pair[0])] for g in by_kind.values()]
     text = "{high} leaks more than {low}: more of the defence hid less, so an attack was not at its best"
@@ -293,8 +293,9 @@ def _rises(name: str, groups: Sequence[Sequence[Record]], told: Callable[[Record
         yield _ok(name, f"Looked for in {compared} pairs of runs, and not found.")
 
 
-def _identity(record: Record) -> tuple[str, str]:
-    return record.target.model.weights_sha256, record.target.data.name
+def _identity(record: Record) -> tuple[str, ...]:
+    data = record.target.data
+    return record.target.model.weights_sha256, data.name, data.public_from, str(record.query_budget)
 
 
 def _named(record: Record, trial: Trial) -> str:

@@ -1,16 +1,18 @@
 """What must not fall where an attacker is given more, as comparisons of attacks. Pure functions from records.
 
 *Knowledge*: white-box is never weaker than black-box, black-box never weaker than query-free. *Adaptive*: an attack is
-never weaker for knowing the defence. *Observations*: more draws of a secret never leak less. *Depth*: an undefended cut
-never leaks less than a deeper one, which its cloud half computes from it (data processing inequality).
+never weaker for knowing the defence. *Observations*: more draws of a secret never leak less. *Queries*: nor do more
+questions to the device. *Depth*: an undefended cut never leaks less than a deeper one, which its cloud half computes
+from it (data processing inequality).
 
 Knowledge and adaptive compare attacks with attacks, each threat model's own: a violation is an attack to be
-strengthened. Observations and depth compare what threat models reach (``record.nesting``).
+strengthened. Observations, queries and depth compare what threat models reach (``record.nesting``).
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +22,7 @@ from splitward.record.nesting import STRENGTH, reach
 from splitward.record.schema import Record, ThreatModel, Trial
 from splitward.record.verdict import Answer, answers, metric_of
 
-Rule = Literal["knowledge", "adaptive", "observations", "depth"]
+Rule = Literal["knowledge", "adaptive", "observations", "queries", "depth"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def orderings(records: Iterable[Record]) -> list[Ordering]:
     """Every comparison that the records allow: within each, then between records of one model and data set."""
     known = [r for r in records if metric_of(r) is not None]
     within = itertools.chain.from_iterable((*knowledge(r), *adaptive(r)) for r in known)
-    return [*within, *observations(known), *depth(known)]
+    return [*within, *observations(known), *queries(known), *depth(known)]
 
 
 def knowledge(record: Record) -> Iterator[Ordering]:
@@ -77,17 +79,27 @@ def adaptive(record: Record) -> Iterator[Ordering]:
 
 def observations(records: Sequence[Record]) -> Iterator[Ordering]:
     """What each threat model reaches with more draws of each secret against fewer, on one target."""
-    for group in _grouped(records, lambda r: (*_identity(r), r.target.cut.name, r.target.defence)):
+    for group in _grouped(records, lambda r: (*_target(r), str(r.query_budget))):
         draws = sorted(((k, r) for r in group for k in _counts(r)), key=lambda pair: pair[0])
         for (few, first), (many, second) in itertools.combinations(draws, 2):
             if few < many:
                 yield from _reaches("observations", (first, few), (second, many))
 
 
+def queries(records: Sequence[Record]) -> Iterator[Ordering]:
+    """What each threat model that may ask reaches with a larger query budget against a smaller one, on one target."""
+    for group in _grouped(records, _target):
+        ordered = sorted(group, key=_budget)
+        for fewer, more in itertools.combinations(ordered, 2):
+            for k in _counts(fewer) & _counts(more) if _budget(fewer) < _budget(more) else ():
+                found = _reaches("queries", (fewer, k), (more, k))
+                yield from (o for o in found if o.stronger.threat_model != "query-free")
+
+
 def depth(records: Sequence[Record]) -> Iterator[Ordering]:
     """What each threat model reaches at a shallower cut against every deeper one, without a defence."""
     bare = [r for r in records if r.target.defence == "none"]
-    for group in _grouped(bare, _identity):
+    for group in _grouped(bare, lambda r: (*_identity(r), str(r.query_budget))):
         ordered = sorted(group, key=lambda r: r.target.cut.index)
         for shallow, deep in itertools.combinations(ordered, 2):
             for k in _counts(shallow) & _counts(deep) if shallow.target.cut != deep.target.cut else ():
@@ -124,8 +136,18 @@ def _counts(record: Record) -> set[int]:
 
 
 def _identity(record: Record) -> tuple[str, ...]:
-    target = record.target
-    return target.model.weights_sha256, target.data.name, str(target.data.public), target.quantisation, record.effort
+    target, held = record.target, record.target.data
+    return (
+        target.model.weights_sha256, held.name, str(held.public), held.public_from, target.quantisation, record.effort,
+    )  # fmt: skip
+
+
+def _target(record: Record) -> tuple[str, ...]:
+    return *_identity(record), record.target.cut.name, record.target.defence
+
+
+def _budget(record: Record) -> float:
+    return math.inf if record.query_budget is None else record.query_budget
 
 
 def _grouped(records: Sequence[Record], key: Callable[[Record], tuple[str, ...]]) -> list[list[Record]]:

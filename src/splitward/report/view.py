@@ -99,6 +99,11 @@ class TargetView:
     recognised: Recognised | None
 
     @property
+    def where(self) -> str:
+        """The cut, and what limits the attackers, where a sweep may differ in it."""
+        return wording.where(self.record)
+
+    @property
     def defence(self) -> str:
         """The defence in words."""
         return wording.defence_title(self.record.target.defence)
