@@ -36,6 +36,7 @@ class AuditSettings(BaseModel):
     public: str = "same-distribution"
     public_samples: int | None = Field(None, ge=2)
     unlike: tuple[Literal["rotated", "inverted", "shuffled", "faces"], ...] = ()
+    attack_seeds: int = Field(1, ge=1)
     normalise: str | None = None
     input: str | None = None
     weights: Path | None = None
@@ -85,7 +86,8 @@ class AuditSettings(BaseModel):
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
         apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust", "judge"}
         # A setting that did not exist when a folder was begun, and is not used, is no difference.
-        unused = {name for name in ("unlike", "public") if getattr(self, name) == type(self).model_fields[name].default}
+        later = ("unlike", "public", "attack_seeds")
+        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
         known = self.model_dump(mode="json", exclude=apart | unused)
         return known | ({"query_budget": self.query_budget[0]} if len(self.query_budget) == 1 else {})
 

@@ -13,7 +13,7 @@ from splitward.audit.bench import Bench
 from splitward.audit.estimate import estimate
 from splitward.audit.loop import Cast, Settings, audit, cast, world_of
 from splitward.audit.settings import AuditSettings, slug
-from splitward.audit.suite import Entry, suite
+from splitward.audit.suite import Entry, repeated, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import refuse_misfit
 from splitward.core.defence_text import parse_chain
@@ -100,7 +100,7 @@ def run_settings(
 ) -> Iterator[tuple[Path, schema.Record]]:
     """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
     chains = [parse_chain(text) for text in settings.chains]
-    entries = suite(settings.attacks, settings.effort, settings.observations)
+    entries = repeated(suite(settings.attacks, settings.effort, settings.observations), settings.attack_seeds)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
     numbers = Settings(
@@ -132,7 +132,8 @@ def run_settings(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=settings.samples, observations=settings.observations, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=budget,
-                unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
+                unlike=settings.unlike, attack_seeds=settings.attack_seeds, out=folder, run=run, bench=bench,
+                data=scene.data, command=command,
                 judge=settings.judge,
             )  # fmt: skip
             yield folder, record

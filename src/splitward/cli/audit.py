@@ -47,6 +47,9 @@ def audit_command(
     unlike: Annotated[
         str | None, Option("--unlike", help="Secrets unlike the public data: rotated,inverted,shuffled,faces.")
     ] = None,
+    attack_seeds: Annotated[
+        int | None, Option("--attack-seeds", help="Times each attack is repeated with other draws. [default: 1]")
+    ] = None,
     normalise: Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")] = None,
     input: Annotated[str | None, Option("--input", help="CxHxW of a model that declares none.")] = None,
     weights: Annotated[Path | None, Option("--weights", help="A safetensors file for the model.")] = None,

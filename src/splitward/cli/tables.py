@@ -57,7 +57,7 @@ def trials_table(record: Record) -> Table:
             table.add_section()
             table.add_row(f"[bold]{held}[/]")
         believes = "defence" if trial.adaptive else "naive" if target.defence != "none" else "–"
-        named = f"  {trial.attack}"
+        named = f"  {trial.attack}" + (f", again ({trial.repetition})" if trial.repetition else "")
         if trial.status != "ok":
             table.add_row(named, believes, f"[red]{trial.status}[/]", "", "", "")
             continue
