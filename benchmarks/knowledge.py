@@ -86,13 +86,16 @@ def main() -> None:
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--attacks", default="inverse-network")
     parser.add_argument("--public-samples", type=int, default=None)
+    parser.add_argument("--only", choices=("queries", "images"), default=None, help="one of the two tables")
     parser.add_argument("-o", "--out", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     held = {"public_samples": options.public_samples}
-    write("query-budget", records("queries", options, query_budget=BUDGETS, **held), options)
-    by_kind = [r for kind in KINDS for r in records(f"public-{kind}", options, public=kind, **held)]
-    write("auxiliary-data", by_kind, options)
+    if options.only != "images":
+        write("query-budget", records("queries", options, query_budget=BUDGETS, **held), options)
+    if options.only != "queries":
+        by_kind = [r for kind in KINDS for r in records(f"public-{kind}", options, public=kind, **held)]
+        write("auxiliary-data", by_kind, options)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def measure(dataset: str, options: argparse.Namespace, until: float) -> Iterator
     for at, defence, k in cells(matrix, cuts):
         if options.at is not None and at not in options.at:
             continue
-        name = slug(f"{dataset}-{at}-{defence}-k{k}-{options.effort}-{options.samples}")
+        asked = "" if options.attacks == ATTACKS else f"-{options.attacks}"
+        name = slug(f"{dataset}-{at}-{defence}-k{k}-{options.effort}-{options.samples}-of-{len(public)}{asked}")
         folder = options.out.parent / "runs" / "monotonicity" / name
         if (folder / "record.json").exists():
             yield load(folder)
@@ -87,7 +88,7 @@ def measure(dataset: str, options: argparse.Namespace, until: float) -> Iterator
         if (at, k) not in benches:
             benches = {(at, k): Bench(run, secrets)}
         yield sw.audit(
-            target, ATTACKS, secrets=data.held_out, public=public, samples=options.samples, observations=k,
+            target, options.attacks, secrets=data.held_out, public=public, samples=options.samples, observations=k,
             effort=options.effort, released="none", judge=False, data=Data(name=dataset), out=folder, run=run,
             bench=benches[at, k],
         )  # fmt: skip
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--public", type=int, default=None, help="so many public images only")
+    parser.add_argument("--attacks", default=ATTACKS)
     parser.add_argument("--data", nargs="+", default=["mnist", "cifar10"], choices=MATRICES)
     parser.add_argument("--at", nargs="+", default=None, help="some cuts only")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new cell after so many")
