@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 import splitward as sw
-from splitward.core.knowledge import THREAT_MODELS
-from splitward.record.schema import Data, Floor, Record, Trial
+from splitward.record.nesting import STRENGTH, may_run
+from splitward.record.schema import Data, Floor, Record, ThreatModel, Trial
 from splitward.report.evidence import Evidence
 
 FILE = Path(__file__).parent.parent / "results" / "attack-strength.json"
@@ -38,9 +38,9 @@ def exact_share(record: Record, trial: Trial) -> float:
     return float(((guess * 255).round() == (truth * 255).round()).reshape(len(truth), -1).all(1).mean())
 
 
-def row(record: Record, threat_model: str, command: str) -> dict[str, Any] | None:
-    """The strongest attack of one threat model by SSIM, both of its numbers, and the strongest floor."""
-    trials = [t for t in record.trials if t.threat_model == threat_model and "ssim" in t.metrics]
+def row(record: Record, threat_model: ThreatModel, command: str) -> dict[str, Any] | None:
+    """The strongest attack that one threat model may run, by SSIM, both of its numbers, and the strongest floor."""
+    trials = [t for t in record.trials if may_run(threat_model, t.threat_model) and "ssim" in t.metrics]
     if not trials:
         return None
     best = max(trials, key=lambda t: (t.metrics["ssim"].mean, t.metrics["psnr"].mean))
@@ -113,7 +113,7 @@ def main() -> None:
                 effort=options.effort, released="logits", data=Data(name=dataset),
                 out=options.out.parent / "runs" / f"strength-{dataset}-{at}-{options.effort}",
             )  # fmt: skip
-            new = [found for name in THREAT_MODELS if (found := row(record, name, command)) is not None]
+            new = [found for name in STRENGTH if (found := row(record, name, command)) is not None]
             rows = [r for r in rows if not any(same(r, n) for n in new)] + new
             options.out.parent.mkdir(exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from record.factory import make_record
 from report.page import Made, Page
 from splitward.core.errors import RecordError
 from splitward.record import store
@@ -314,3 +315,24 @@ def test_renders_without_the_laboratory(sweep_folder: Path, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
     assert str(output) in done.stdout
     assert page(output).all("img")
+
+
+def test_budgets_of_one_target_make_a_curve(tmp_path: Path) -> None:
+    strengths = {None: 1.0, 100: 0.6}
+    made = [make_record(12, strength=s)[0].model_copy(update={"query_budget": n}) for n, s in strengths.items()]
+    page = Page(render(made, tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert [a["id"] for _, a in page.tags if a.get("id") == "queries"] == ["queries"]
+    table = page.source.partition('id="queries"')[2].partition("</section>")[0]
+    assert table.index("100 queries") < table.index("Any number of queries")
+    assert table.count("15,000 used") == 2
+    for record in made:
+        best = max(t.metrics["ssim"].mean for t in record.trials if t.metrics and t.threat_model != "white-box")
+        assert f'value="{best}"' in table
+    assert page.source.count("cut at ReLU2, 100 queries") == 2  # in the overview and at the head of its section
+
+
+def test_what_a_threat_model_reaches_counts_the_attacks_of_weaker_ones(tmp_path: Path) -> None:
+    record, _ = make_record(12)
+    page = render(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "by inverse-network, a black-box attack that it may run as well" in page
+    assert "by inverse-network</small>" in page

@@ -86,21 +86,22 @@ class Bench:
         """The content address of one trial (or floor): the same address, the same numbers."""
         machine = (__version__, torch.__version__, torch.get_num_threads(), str(self.run.device))
         worlds = (believed.key, true.key)
-        return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, self.budget, *machine)
+        budget = None if name.startswith("floor/") else self.budget  # a floor asks nobody
+        return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, budget, *machine)
 
     def sent(self, world: World) -> Activations:
         """What the device sends for the secrets: the same draws for every attack on this world."""
         return observe(world, self.secrets.images, self.run.stream(f"wire-noise/{world.key}"))
 
     def _prepare(self, entry: Entry, believed: World) -> _Prepared:
-        key = digest(entry.name, entry.parameters, believed.key)
+        key = digest(entry.role, entry.parameters, believed.key)
         if key not in self._prepared:
-            role = f"attack/{entry.name}/{believed.key}"
+            role = f"attack/{entry.role}/{believed.key}"
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
             knowledge = grant(entry.kind, believed, self.run.child(f"grant/{role}"), self.budget)
             run = self.run.child(role)
             built_on: list[_Prepared] = []
-            run.workshop = functools.partial(self._shared, believed, built_on)
+            run.workshop = functools.partial(self._shared, believed, entry.repetition, built_on)
             start = time.perf_counter()
             inverter = entry.attack.prepare(knowledge, run)
             seconds = time.perf_counter() - start
@@ -108,19 +109,19 @@ class Bench:
         return self._prepared[key]
 
     def _shared(
-        self, believed: World, built_on: list[_Prepared], attack: Any, knowledge: Any
+        self, believed: World, repetition: int, built_on: list[_Prepared], attack: Any, knowledge: Any
     ) -> tuple[Inverter, Trace]:
         """For an attack that builds on a weaker one: the latter as the audit itself prepares it in the same world."""
         kind = threat_model(attack)
         if not isinstance(knowledge, kind):
             raise AttackError(f"{attack.name!r} needs {kind.label} knowledge, which its user does not hold.")
-        prepared = self._prepare(Entry(attack.name, attack, kind), believed)
+        prepared = self._prepare(Entry(attack.name, attack, kind, repetition), believed)
         built_on.append(prepared)
         return prepared.inverter, prepared.trace
 
     def attack(self, entry: Entry, believed: World, true: World) -> Outcome:
         """Let ``entry``, prepared in the world that it believes in, loose on what the true world sends."""
-        key = self.address(entry.name, entry.parameters, believed, true)
+        key = self.address(entry.role, entry.parameters, believed, true)
         if key not in self._outcomes:
             prepared = self._prepare(entry, believed)
             prepared.run.trace = {}
@@ -148,7 +149,7 @@ class Bench:
     def control(self, entry: Entry, world: World) -> Control:
         """The positive control of ``entry``: the undefended cut, or a planted leak where that one leaks little."""
         clean = world.undefended()
-        key = digest(entry.name, entry.parameters, clean.key)
+        key = digest(entry.role, entry.parameters, clean.key)
         if key not in self._controls:
             control = self._judge("undefended", self.attack(entry, clean, clean), world, None)
             if not control.recovered:

@@ -21,7 +21,7 @@ from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
 from splitward.audit.games import Lineup, pick_decoys
 from splitward.audit.judging import judged
 from splitward.audit.scoring import described, foreign_scales, measure, task_accuracy
-from splitward.audit.suite import Entry, parameters_of, suite
+from splitward.audit.suite import Entry, parameters_of, repeated, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import Strangers, refuse_unknown
 from splitward.audit.world import World, samples_hash
@@ -55,10 +55,11 @@ class Settings:
     released: str = "label"
     query_budget: int | None = None
     unlike: tuple[str, ...] = ()
+    attack_seeds: int = 1
 
     def __post_init__(self) -> None:
         refuse_unknown(self.unlike)
-        for name in ("samples", "observations"):
+        for name in ("samples", "observations", "attack_seeds"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.released not in RELEASES:
@@ -221,7 +222,7 @@ class _Audit:
     def trial(self, entry: Entry, adaptive: bool, index: int) -> schema.Trial:
         """One attack on the secrets, with its positive control; finished ones are read, not run again."""
         believed = self.world if adaptive else self.world.undefended()
-        key = self._key(entry.name, entry.parameters, believed)
+        key = self._key(entry.role, entry.parameters, believed)
         tensor = f"trial/{index}"
         if key in self.finished:
             trial, guess = self.finished[key]
@@ -232,7 +233,7 @@ class _Audit:
             return trial
         base = schema.Trial(
             attack=entry.name, threat_model=entry.kind.label, adaptive=adaptive,
-            observations=self.settings.observations, parameters=entry.parameters, key=key,
+            observations=self.settings.observations, parameters=entry.parameters, key=key, repetition=entry.repetition,
         )  # fmt: skip
         try:
             outcome = self.bench.attack(entry, believed, self.world)
@@ -292,6 +293,7 @@ def audit(
     released: str = "label",
     query_budget: int | None = None,
     unlike: Sequence[str] = (),
+    attack_seeds: int = 1,
     out: Path | str | None = None,
     run: Run | None = None,
     bench: Bench | None = None,
@@ -304,14 +306,15 @@ def audit(
     ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
     traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
     user declares as released anyway (none, label, probabilities, logits). ``unlike``: kinds of secrets unlike the
-    public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``out``: a folder;
-    trials are written there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
+    public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``attack_seeds``:
+    how often each attack is run, each time with other random draws of its own. ``out``: a folder; trials are written
+    there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
     ``judge``: whether a network trained on ``public`` says what the pictures still show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
     """
-    settings = Settings(samples, observations, seed, effort, released, query_budget, tuple(unlike))
+    settings = Settings(samples, observations, seed, effort, released, query_budget, tuple(unlike), attack_seeds)
     run = run or Run(seed)
     entries = _entries(attacks, settings)
     cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
@@ -327,41 +330,42 @@ def audit(
     run.progress.advance(1, "judge" if judge else "")
     record = schema.Record(
         status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
-        effort=effort, asked=tuple(e.name for e in entries),
+        effort=effort, asked=tuple(dict.fromkeys(e.name for e in entries)),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
         samples=samples, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
-        descriptions=state.descriptions(trials),
+        descriptions=state.descriptions(trials), query_budget=query_budget,
     )  # fmt: skip
-    record = _concluded(record, state, cast_, judge)
-    run.progress.finish()
-    if out is not None:
-        record.save(out)
-        store.clear_unfinished(out)
-    return record
+    return _concluded(record, state, cast_, judge)
 
 
 def _concluded(record: schema.Record, state: _Audit, cast_: Cast, judge: bool) -> schema.Record:
-    """The record with its pictures, what a judge makes of them, its verdict and its checks."""
+    """The record with its pictures, what a judge makes of them, its verdict and its checks; written to its folder."""
     record.attach(state.tensors | state.strangers.tensors)
     if judge:
         record = judged(record, cast_.secrets, cast_.others, cast_.public, state.run, state.bench.judges)
     record = decide(disbelieve(record))
-    return record.model_copy(update={"checks": checks.check(record)})
+    record = record.model_copy(update={"checks": checks.check(record)})
+    state.run.progress.finish()
+    if state.out is not None:
+        record.save(state.out)
+        store.clear_unfinished(state.out)
+    return record
 
 
 def _entries(attacks: str | Sequence[Entry] | Sequence[str], settings: Settings) -> list[Entry]:
     if isinstance(attacks, str) or not all(isinstance(a, Entry) for a in attacks):
         names = attacks if isinstance(attacks, str) else [str(a) for a in attacks]
-        return suite(names, settings.effort, settings.observations)
+        return repeated(suite(names, settings.effort, settings.observations), settings.attack_seeds)
     entries = [e for e in attacks if isinstance(e, Entry)]
     k = settings.observations
-    return [
+    entries = [
         dataclasses.replace(e, attack=dataclasses.replace(e.attack, observations=k))
         if getattr(e.attack, "observations", k) != k
         else e
         for e in entries
     ]
+    return repeated(entries, settings.attack_seeds)
 
 
 def _refuse_misfit(target: Target, cast_: Cast) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,8 +14,9 @@ from splitward.core.errors import UsageError
 class AuditSettings(BaseModel):
     """Everything that ``splitward audit`` can be told.
 
-    ``at`` and ``defences`` may be several: the audit is then a sweep over all their pairs. ``defence`` is one chain,
-    in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``.
+    ``at``, ``defences`` and ``query_budget`` may be several: the audit is then a sweep over all of them. ``defence`` is
+    one chain, in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``. A query budget of None is
+    written ``all``. ``public``: see ``data.auxiliary``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,9 +32,11 @@ class AuditSettings(BaseModel):
     seed: int = Field(0, ge=0)
     effort: Literal["quick", "standard", "thorough"] = "standard"
     released: Literal["none", "label", "probabilities", "logits"] = "label"
-    query_budget: int | None = Field(None, ge=0)
+    query_budget: tuple[Annotated[int, Field(ge=0)] | None, ...] = Field((None,), min_length=1)
+    public: str = "same-distribution"
     public_samples: int | None = Field(None, ge=2)
     unlike: tuple[Literal["rotated", "inverted", "shuffled", "faces"], ...] = ()
+    attack_seeds: int = Field(1, ge=1)
     normalise: str | None = None
     input: str | None = None
     weights: Path | None = None
@@ -51,6 +54,13 @@ class AuditSettings(BaseModel):
     def _several(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("query_budget", mode="before")
+    @classmethod
+    def _budgets(cls, value: Any) -> Any:
+        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        words = [part.strip() if isinstance(part, str) else part for part in parts]
+        return tuple(dict.fromkeys(None if word == "all" else word for word in words))
+
     @property
     def chains(self) -> tuple[str, ...]:
         """The defence chains of the sweep, as text."""
@@ -61,7 +71,7 @@ class AuditSettings(BaseModel):
     @property
     def is_sweep(self) -> bool:
         """Whether more than one record comes of it."""
-        return len(self.at) * len(self.chains) > 1
+        return len(self.at) * len(self.chains) * len(self.query_budget) > 1
 
     @property
     def folder(self) -> Path:
@@ -76,7 +86,10 @@ class AuditSettings(BaseModel):
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
         apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust", "judge"}
         # A setting that did not exist when a folder was begun, and is not used, is no difference.
-        return self.model_dump(mode="json", exclude=apart if self.unlike else apart | {"unlike"})
+        later = ("unlike", "public", "attack_seeds")
+        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        known = self.model_dump(mode="json", exclude=apart | unused)
+        return known | ({"query_budget": self.query_budget[0]} if len(self.query_budget) == 1 else {})
 
 
 def slug(text: str) -> str:

@@ -16,11 +16,20 @@ EFFORTS = ("quick", "standard", "thorough")
 
 @dataclass(frozen=True)
 class Entry:
-    """One configured attack of a suite; ``name`` includes the preset (``rmle:scripts``)."""
+    """One configured attack of a suite; ``name`` includes the preset (``rmle:scripts``).
+
+    ``repetition``: the same attack again, whose random draws are others, from 0.
+    """
 
     name: str
     attack: Any
     kind: type[QueryFree]
+    repetition: int = 0
+
+    @property
+    def role(self) -> str:
+        """What tells the attack and its repetition from all others of a suite: its random draws follow from it."""
+        return f"{self.name}#{self.repetition}" if self.repetition else self.name
 
     @property
     def knows_defence(self) -> bool:
@@ -63,6 +72,11 @@ def configure(name: str, effort: str, observations: int) -> Entry:
     except TypeError as error:
         raise AttackError(f"attack {name!r} does not take its own settings {fields}: {error}.") from error
     return Entry(name if not preset else f"{base}:{preset}", attack, threat_model(attack))
+
+
+def repeated(entries: list[Entry], attack_seeds: int) -> list[Entry]:
+    """Each entry under so many attack seeds, side by side."""
+    return [dataclasses.replace(e, repetition=r) for e in entries for r in range(attack_seeds)]
 
 
 def _imported(name: str) -> Any:

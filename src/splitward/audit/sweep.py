@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from splitward.audit.bench import Bench
 from splitward.audit.estimate import estimate
 from splitward.audit.loop import Cast, Settings, audit, cast, world_of
 from splitward.audit.settings import AuditSettings, slug
-from splitward.audit.suite import Entry, suite
+from splitward.audit.suite import Entry, repeated, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import refuse_misfit
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples
 from splitward.core.run import Progress, Run, Silent
+from splitward.data.auxiliary import KINDS, held_by_attackers
 from splitward.data.dataset import Dataset, load, refuse_overlap
 from splitward.models.zoo import Victim, load_model, parse_shape
 from splitward.record import schema
@@ -47,17 +50,14 @@ def load_scene(settings: AuditSettings) -> Scene:
     channels, height, width = victim.input.shape
     dataset = load(settings.data, data_dir=settings.data_dir, input=(channels, height, width))
     refuse_overlap(public=dataset.public, secrets=dataset.held_out)  # train is apart by the data set's own making
-    public = dataset.public
-    if settings.public_samples is not None:
-        if settings.public_samples > len(public):
-            raise UsageError(
-                f"{settings.public_samples} public samples were asked for and {dataset.name} has {len(public)}; "
-                "ask for fewer."
-            )
-        public = public[slice(0, settings.public_samples)]
+    public = held_by_attackers(
+        settings.public, dataset, settings.public_samples, data_dir=settings.data_dir, seed=settings.seed
+    )
+    if settings.public != KINDS[0]:
+        refuse_overlap(public=public, secrets=dataset.held_out)
     data = schema.Data(
         name=dataset.name, train=dataset.counts[0], classes=len(dataset.classes),
-        degrees_of_freedom=dataset.degrees_of_freedom, note=dataset.note,
+        degrees_of_freedom=dataset.degrees_of_freedom, note=dataset.note, public_from=settings.public,
     )  # fmt: skip
     return Scene(victim, dataset, public, data)
 
@@ -100,7 +100,7 @@ def run_settings(
 ) -> Iterator[tuple[Path, schema.Record]]:
     """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
     chains = [parse_chain(text) for text in settings.chains]
-    entries = suite(settings.attacks, settings.effort, settings.observations)
+    entries = repeated(suite(settings.attacks, settings.effort, settings.observations), settings.attack_seeds)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
     numbers = Settings(
@@ -109,7 +109,7 @@ def run_settings(
         settings.seed,
         settings.effort,
         settings.released,
-        settings.query_budget,
+        None,
         settings.unlike,
     )
     roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
@@ -117,18 +117,23 @@ def run_settings(
     halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
     refuse_misfit(settings.unlike, roles.secrets, roles.public, run)
     claim(settings.folder, settings)
-    bench = Bench(run, roles.secrets, settings.query_budget)
     if say is not None and settings.effort != "quick":
-        _announce(entries, [Target(h, c) for h in halves.values() for c in chains], roles, numbers, run, say)
-    for at in settings.at:
-        for chain in chains:
-            folder = settings.folder / slug(f"{at}-{chain}") if settings.is_sweep else settings.folder
+        targets = [Target(h, c) for h in halves.values() for c in chains for _ in settings.query_budget]
+        _announce(entries, targets, roles, numbers, run, say)
+    floors: dict[str, Any] = {}
+    judges: dict[str, Any] = {}
+    for budget in settings.query_budget:
+        bench = Bench(run, roles.secrets, budget, floors, judges)
+        asked = "" if len(settings.query_budget) == 1 else f"-{budget if budget is not None else 'all'}-queries"
+        for at, chain in itertools.product(settings.at, chains):
+            folder = settings.folder / slug(f"{at}-{chain}{asked}") if settings.is_sweep else settings.folder
             target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
             record = audit(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=settings.samples, observations=settings.observations, seed=settings.seed,
-                effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
-                unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
+                effort=settings.effort, released=settings.released, query_budget=budget,
+                unlike=settings.unlike, attack_seeds=settings.attack_seeds, out=folder, run=run, bench=bench,
+                data=scene.data, command=command,
                 judge=settings.judge,
             )  # fmt: skip
             yield folder, record

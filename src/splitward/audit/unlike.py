@@ -155,6 +155,7 @@ class Strangers:
         base = schema.Trial(
             attack=trial.attack, threat_model=trial.threat_model, adaptive=trial.adaptive, key=address,
             observations=trial.observations, converged=trial.converged, believable=trial.believable,
+            repetition=trial.repetition,
         )  # fmt: skip
         role = f"unlike/{kind.name}"
         try:

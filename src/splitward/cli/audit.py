@@ -36,10 +36,19 @@ def audit_command(
     released: Annotated[
         str | None, Option("--released", help="Released anyway: none, label, probabilities, logits. [default: label]")
     ] = None,
-    query_budget: Annotated[int | None, Option("--query-budget", help="Queries of a black-box attacker.")] = None,
+    query_budget: Annotated[
+        str | None, Option("--query-budget", help="Queries of a black-box attacker, or all; several: a sweep.")
+    ] = None,
+    public: Annotated[
+        str | None,
+        Option("--public", help="What attackers hold: same-distribution, same-set, noise, or another data set."),
+    ] = None,
     public_samples: Annotated[int | None, Option("--public-samples", help="Public images attackers hold.")] = None,
     unlike: Annotated[
         str | None, Option("--unlike", help="Secrets unlike the public data: rotated,inverted,shuffled,faces.")
+    ] = None,
+    attack_seeds: Annotated[
+        int | None, Option("--attack-seeds", help="Times each attack is repeated with other draws. [default: 1]")
     ] = None,
     normalise: Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")] = None,
     input: Annotated[str | None, Option("--input", help="CxHxW of a model that declares none.")] = None,

@@ -10,7 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from splitward.record import games, unlike
+from splitward.record import games, nesting, sentences, unlike
+from splitward.record.verdict import metric_of
 
 if TYPE_CHECKING:
     from splitward.record.gates import GateResult
@@ -56,7 +57,7 @@ def trials_table(record: Record) -> Table:
             table.add_section()
             table.add_row(f"[bold]{held}[/]")
         believes = "defence" if trial.adaptive else "naive" if target.defence != "none" else "–"
-        named = f"  {trial.attack}"
+        named = f"  {trial.attack}" + (f", again ({trial.repetition})" if trial.repetition else "")
         if trial.status != "ok":
             table.add_row(named, believes, f"[red]{trial.status}[/]", "", "", "")
             continue
@@ -66,6 +67,18 @@ def trials_table(record: Record) -> Table:
             f"{told.mean:.0%}" if told else "–", "yes" if trial.believable else "[yellow]no[/]",
         )  # fmt: skip
     return table
+
+
+def borrowed(record: Record) -> list[str]:
+    """Threat models whose best attack is one of a weaker threat model, which they may run as well: a line each."""
+    metric = metric_of(record)
+    found = nesting.reach(record, metric).values() if metric else ()
+    return [
+        f"a {r.threat_model} attacker may run {r.answer.trial.attack} as well, and reaches "
+        f"{sentences.value(r.answer.metric, r.answer.mean)}"
+        for r in found
+        if r.borrowed
+    ]
 
 
 def beyond(record: Record) -> list[str]:
@@ -88,7 +101,7 @@ def print_records(
         if record.target.accuracy is not None:
             a = record.target.accuracy
             console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")
-        for said in beyond(record):
+        for said in (*borrowed(record), *beyond(record)):
             console.print(f"  {said}", highlight=False, soft_wrap=True)
         for check in record.checks:
             if check.level in ("warning", "failure"):

@@ -11,10 +11,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from splitward.record import descriptions, meaning, pairs, sentences
+from splitward.record import descriptions, meaning, monotone, pairs, sentences
 from splitward.record.convergence import converged, settled
 from splitward.record.schema import Check, Record, Trial
-from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, answers, metric_of, stronger_floor
+from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, metric_of, stronger_floor
 
 __all__ = ["check", "check_sweep", "converged"]
 
@@ -22,7 +22,6 @@ EXACT_SSIM = 0.99
 FEW_SAMPLES = 30
 FEW_PUBLIC, SOME_PUBLIC = 100, 1000
 ACCURACY_NOTE, ACCURACY_WARNING = 0.01, 0.05
-STRENGTH = ("white-box", "black-box", "query-free")  # strongest first
 
 _LEVEL = re.compile(r"(?P<kind>[\w-]+):(?P<level>\d+(\.\d+)?([eE][-+]?\d+)?)(?P<place>@input)?")
 
@@ -88,38 +87,24 @@ def _control_not_recovered(record: Record) -> Iterator[Check]:
 
 def _weaker_beats_stronger(record: Record) -> Iterator[Check]:
     """A stronger attacker can do all that a weaker one does: where it does worse, its attacks are not at their best."""
-    name, metric = "weaker-beats-stronger", metric_of(record)
-    found = answers(record, metric) if metric else []
-    beaten = list(_beaten_by_weaker_knowledge(record, found)) + list(_beaten_by_naive(record, found))
+    name = "weaker-beats-stronger"
+    beaten = [_beaten(o) for o in (*monotone.knowledge(record), *monotone.adaptive(record)) if not o.holds]
     yield from (Check(name=name, level="warning", message=text) for text in beaten)
     if not beaten:
         yield _ok(name, "No attacker beat one who knows more.")
 
 
-def _beaten_by_weaker_knowledge(record: Record, found: list[Answer]) -> Iterator[str]:
-    best = {model: next((a for a in found if a.trial.threat_model == model), None) for model in STRENGTH}
-    for strong, weak in itertools.combinations(STRENGTH, 2):
-        s, w = best[strong], best[weak]
-        if s is not None and w is not None and _beats(record, w, s):
-            yield (
-                f"The best {weak} attack ({_scored(w)}) beats the best {strong} attack ({_scored(s)}), which knows "
-                f"more: the {strong} attacks are not at their best."
-            )
-
-
-def _beaten_by_naive(record: Record, found: list[Answer]) -> Iterator[str]:
-    for naive, adaptive in itertools.permutations(found, 2):
-        n, a = naive.trial, adaptive.trial
-        same = (n.attack, n.threat_model, n.observations) == (a.attack, a.threat_model, a.observations)
-        if same and not n.adaptive and a.adaptive and _beats(record, naive, adaptive):
-            yield (
-                f"{n.attack} comes closer when it does not know of the defence ({_scored(naive)}) than when it does "
-                f"({_scored(adaptive)}): it makes bad use of what it knows."
-            )
-
-
-def _beats(record: Record, first: Answer, second: Answer) -> bool:
-    return pairs.difference((record, second), (record, first)).leaks_more
+def _beaten(found: monotone.Ordering) -> str:
+    weak, strong = found.weaker, found.stronger
+    if found.rule == "adaptive":
+        return (
+            f"{weak.answer.trial.attack} comes closer when it does not know of the defence ({_scored(weak.answer)}) "
+            f"than when it does ({_scored(strong.answer)}): it makes bad use of what it knows."
+        )
+    return (
+        f"The best {weak.threat_model} attack ({_scored(weak.answer)}) beats the best {strong.threat_model} attack "
+        f"({_scored(strong.answer)}), which knows more: the {strong.threat_model} attacks are not at their best."
+    )
 
 
 def _naive_only(record: Record) -> Iterator[Check]:
@@ -266,7 +251,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
 
 def _rising_with_depth(records: Sequence[Record]) -> Iterator[Check]:
     name = "rises-with-depth"
-    by_target: dict[tuple[str, str], list[Record]] = {}
+    by_target: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record.target.defence == "none":
             by_target.setdefault(_identity(record), []).append(record)
@@ -282,9 +267,9 @@ def _rising_with_level(records: Sequence[Record]) -> Iterator[Check]:
         if parsed := _LEVEL.fullmatch(record.target.defence):
             key = (*_identity(record), record.target.cut.name, parsed["kind"], parsed["place"])
             by_kind.setdefault(key, []).append((float(parsed["level"]), record))
-    for (weights, data, cut, *_), group in by_kind.items():
+    for (*where, _, _), group in by_kind.items():
         for record in records:
-            if record.target.defence == "none" and (*_identity(record), record.target.cut.name) == (weights, data, cut):
+            if record.target.defence == "none" and [*_identity(record), record.target.cut.name] == where:
                 group.append((0.0, record))
     groups = [[r for _, r in sorted(g, key=lambda pair: pair[0])] for g in by_kind.values()]
     text = "{high} leaks more than {low}: more of the defence hid less, so an attack was not at its best"
@@ -308,8 +293,9 @@ def _rises(name: str, groups: Sequence[Sequence[Record]], told: Callable[[Record
         yield _ok(name, f"Looked for in {compared} pairs of runs, and not found.")
 
 
-def _identity(record: Record) -> tuple[str, str]:
-    return record.target.model.weights_sha256, record.target.data.name
+def _identity(record: Record) -> tuple[str, ...]:
+    data = record.target.data
+    return record.target.model.weights_sha256, data.name, data.public_from, str(record.query_budget)
 
 
 def _named(record: Record, trial: Trial) -> str:

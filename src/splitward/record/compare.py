@@ -100,7 +100,8 @@ def describe(record: Record) -> str:
     For example "lenet5 on mnist at ReLU2, dropout:0.6".
     """
     target = record.target
-    return f"{target.model.name} on {target.data.name} at {target.cut.name}, {target.defence}"
+    budget = "" if record.query_budget is None else f", {record.query_budget:,} queries"
+    return f"{target.model.name} on {target.data.name} at {target.cut.name}, {target.defence}{budget}"
 
 
 def _judged(gap: pairs.Difference) -> Judgement:
@@ -177,6 +178,8 @@ def _setting_rows(first: Record, second: Record) -> list[Row]:
             "quantisation": target.quantisation,
             "secrets": str(record.samples),
             "public images": str(target.data.public),
+            "public images from": target.data.public_from,
+            "query budget": "any" if record.query_budget is None else str(record.query_budget),
             "effort": record.effort,
             "seed": str(record.seed),
             "splitward": record.environment.splitward,

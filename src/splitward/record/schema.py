@@ -81,6 +81,7 @@ class Data(Part):
     note: str = ""
     decoys: int = 0  # images that stood beside each secret in the candidate game
     decoys_served: int = 0  # of them: images of other users whose activations the cloud had served
+    public_from: str = "same-distribution"  # or "same-set" (the victim's own training images), "noise", a data set
 
 
 class Cut(Part):
@@ -131,9 +132,8 @@ class Environment(Part):
 class Game(Part):
     """Which of m candidates was it? The secret and ``candidates - 1`` decoys, put in order by one judge.
 
-    ``nearest``: by the distance from what came back (or from a floor's guess); ``likelihood``: by the attack's own
-    likelihood; ``answer``: by the distance of the released answers. A tie among t candidates counts 1/t as a win, and
-    has the mean of the t ranks.
+    ``nearest``: by the distance from what came back, or from a floor's guess; ``likelihood``: by the attack's own;
+    ``answer``: by the distance of released answers. A tie among t candidates counts 1/t and has their mean rank.
     """
 
     judge: Literal["nearest", "likelihood", "answer"]
@@ -362,6 +362,7 @@ class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not 
     descriptions: tuple[Description, ...] = ()  # of each defence, in the order in which they act
     judge: Judge | None = None  # None where none was asked for, or none could be trained
     no_judge: str = ""  # why none could be trained
+    query_budget: int | None = None  # of an attacker who may ask the device; None: any number
 
     _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 

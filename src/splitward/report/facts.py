@@ -22,10 +22,10 @@ class Fact:
 def card(records: Sequence[Record]) -> list[Fact]:
     """What the attackers had, over all targets: queries, observations, public images and what is released anyway."""
     trials = [t for r in records for t in r.trials]
-    public = sorted({r.target.data.public for r in records})
+    public = dict.fromkeys((r.target.data.public, wording.public_title(r.target.data)) for r in records)
     released = dict.fromkeys(wording.released_title(r.floors) for r in records)
     facts = [
-        Fact("Public images", " or ".join(f"{n:,}" for n in public)),
+        Fact("Public images", " or ".join(f"{n:,} {source}" for n, source in sorted(public))),
         Fact("Secrets attacked", " or ".join(f"{n:,}" for n in sorted({r.samples for r in records}))),
         Fact(
             "Observations of each secret (k)",

@@ -112,7 +112,7 @@ def target_grid(evidence: Evidence, columns: int) -> Grid | None:
         Group("Guessed without the activation", [painter.row(f, *_floor_words(f)) for f in evidence.floors]),
     ]
     for threat in THREAT_MODELS:
-        trials = [t for t in evidence.record.trials if t.threat_model == threat]
+        trials = [t for t in evidence.record.trials if t.threat_model == threat and not t.repetition]
         trials.sort(key=lambda t: (t.attack, t.observations, t.adaptive))
         groups.append(Group(f"Recovered: {threat}", [painter.row(t, *_trial_words(t, evidence)) for t in trials]))
     return _grid(painter.heads(ranks), groups, _picked(ranks, len(order), "the strongest attack"), evidence)

@@ -20,7 +20,7 @@ from splitward.core.errors import RecordError
 from splitward.record import store
 from splitward.record.checks import check_sweep
 from splitward.record.schema import Record
-from splitward.report import facts, games, grid, sweep, view, wording
+from splitward.report import facts, games, grid, queries, sweep, view, wording
 from splitward.report.evidence import Evidence
 from splitward.report.headline import headline, sweep_headline, title_of
 
@@ -94,6 +94,7 @@ def page_of(evidences: Sequence[Evidence]) -> str:
         "thumbnails": grid.thumbnails(evidences) if several else None,
         "overview_scale": view.scale_of(evidences),
         "panels": sweep.panels(views) if several else [],
+        "budgets": queries.curves(evidences) if several else [],
         "sweep_checks": check_sweep([e.record for e in evidences]) if several else (),
         "open_targets": len(views) <= OPEN_TARGETS,
         "title": title_of([e.record for e in evidences]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from splitward.record.schema import Trial
-from splitward.report import figures, wording
+from splitward.report import figures, queries, wording
 from splitward.report.evidence import Evidence
 from splitward.report.view import TargetView, mark_of, scale_of
 
@@ -79,12 +79,13 @@ class Panel:
 def ordered(evidences: Sequence[Evidence]) -> list[Evidence]:
     """By model, data and depth of the cut; no defence first, then by kind and level."""
 
-    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], str]:
+    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], float, str]:
         target = evidence.record.target
         defence = target.defence
         return (
             target.model.name, target.data.name, target.cut.index,
-            wording.defended(evidence.record), family(defence), _levels(defence), evidence.folder,
+            wording.defended(evidence.record), family(defence), _levels(defence), queries.budget(evidence.record),
+            evidence.folder,
         )  # fmt: skip
 
     return sorted(evidences, key=key)
@@ -113,16 +114,16 @@ def panels(views: Sequence[TargetView]) -> list[Panel]:
     for view in views:
         target = view.record.target
         if target.accuracy and view.evidence.usable:
-            key = (target.model.name, target.data.name, target.cut.name, view.evidence.metric)
+            key = (target.model.name, target.data.name, view.where, view.evidence.metric)
             groups.setdefault(key, []).append(view)
     found = []
-    for (model, data, cut, _), group in groups.items():
+    for (model, data, where, _), group in groups.items():
         axes = _axes(group)
         bare = [v for v in group if not v.evidence.defended]
         for kind, members in _families(group).items():
             shown = bare + members
             if len({v.record.target.defence for v in shown}) > 1:
-                title = f"{model} on {data}, cut at {cut}"
+                title = f"{model} on {data}, {where}"
                 found.append(
                     _panel(f"{kind[0].upper()}{kind[1:]}: {title}" if kind else title, shown, axes, bool(kind))
                 )
@@ -156,13 +157,16 @@ def _panel(title: str, views: Sequence[TargetView], axes: tuple[figures.Scale, f
 
 
 def _point(view: TargetView, x: figures.Scale, y: figures.Scale, levels: bool) -> Point:
-    """A target. In a panel of one kind of defence its label is its level alone."""
+    """A target. In a panel of one kind of defence its label is its level alone.
+
+    Who knows the defence may ignore it, so the adaptive mark is that of the strongest attacker of all.
+    """
     evidence, target = view.evidence, view.record.target
     numbers = _levels(target.defence)
     label = ", ".join(f"{n:g}" for n in numbers) if levels and numbers else target.defence
     return Point(
         view.anchor, label, _hover(view), x.at(100 * target.accuracy.defended) if target.accuracy else 0.0,
-        _height(evidence, evidence.naive, y), _height(evidence, evidence.adaptive, y),
+        _height(evidence, evidence.naive, y), _height(evidence, evidence.strongest, y),
         "adaptive" if evidence.defended else "only",
     )  # fmt: skip
 

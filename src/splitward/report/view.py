@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitward.record import unlike
+from splitward.record import nesting, unlike
 from splitward.record.meaning import ORDER
 from splitward.record.schema import Estimate, Floor, Record, Trial
 from splitward.report import facts, figures, games, wording
 from splitward.report.evidence import Evidence
-from splitward.report.grid import THREAT_MODELS
 from splitward.report.headline import Headline, headline
 from splitward.report.recognised import Recognised, recognised
 
@@ -71,10 +70,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Contest:
-    """The attacks of one threat model."""
+    """The attacks of one threat model. ``reach``: in words, what it reaches by the best attack that it may run."""
 
     threat_model: str
     pairs: list[Pair]
+    reach: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ class TargetView:
     strangers: list[games.Stranger]
     meaning: str
     recognised: Recognised | None
+
+    @property
+    def where(self) -> str:
+        """The cut, and what limits the attackers, where a sweep may differ in it."""
+        return wording.where(self.record)
 
     @property
     def defence(self) -> str:
@@ -233,7 +238,8 @@ def _verdict_tiles(evidence: Evidence) -> list[Tile]:
 
 def _contests(evidence: Evidence, scale: figures.Scale) -> list[Contest]:
     contests = []
-    for threat in THREAT_MODELS:
+    reached = nesting.reach(evidence.record, evidence.metric)
+    for threat in nesting.STRENGTH:
         trials = [t for t in evidence.record.trials if t.threat_model == threat]
         names = dict.fromkeys((t.attack, t.observations) for t in trials)
         pairs: list[Pair] = []
@@ -243,8 +249,16 @@ def _contests(evidence: Evidence, scale: figures.Scale) -> list[Contest]:
             said = any(p.note == note for p in pairs)  # once is enough for all presets of an attack
             pairs.append(_pair(members, "" if said else note, evidence, scale))
         if pairs:
-            contests.append(Contest(threat, pairs))
+            contests.append(Contest(threat, pairs, _reach(reached.get(threat), evidence)))
     return contests
+
+
+def _reach(found: nesting.Reach | None, evidence: Evidence) -> str:
+    if found is None:
+        return ""
+    trial, words = found.answer.trial, evidence.words()
+    text = f"{words.title} {words.format(found.answer.mean)} by {trial.attack}"
+    return f"{text}, a {trial.threat_model} attack that it may run as well" if found.borrowed else text
 
 
 def _pair(trials: list[Trial], note: str, evidence: Evidence, scale: figures.Scale) -> Pair:

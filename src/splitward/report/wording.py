@@ -81,6 +81,33 @@ def released_title(floors: tuple[Floor, ...]) -> str:
     return _RELEASED[kinds[0]] if kinds else _RELEASED["none"]
 
 
+def public_title(data: Data) -> str:
+    """Where attackers' public images come from, in words that follow their number.
+
+    >>> public_title(Data(name="mnist", public_from="noise"))
+    'of Gaussian noise'
+    """
+    kinds = {
+        "same-distribution": "of the same distribution",
+        "same-set": "of the victim’s own training set",
+        "noise": "of Gaussian noise",
+    }
+    return kinds.get(data.public_from, f"of {data.public_from}")
+
+
+def budget_title(budget: int | None) -> str:
+    """A query budget in words: ``1,000 queries``, ``any number of queries``."""
+    return "any number of queries" if budget is None else f"{budget:,} queries"
+
+
+def where(record: Record) -> str:
+    """The cut, and what limits the attackers: ``cut at ReLU2, 1,000 queries``."""
+    limits = [] if record.query_budget is None else [budget_title(record.query_budget)]
+    data = record.target.data
+    limits += [] if data.public_from == Data(name="").public_from else [f"images {public_title(data)}"]
+    return ", ".join([f"cut at {record.target.cut.name}", *limits])
+
+
 def defence_title(spec: str) -> str:
     """A defence in words.
 

@@ -1,0 +1,101 @@
+"""Tables of the pages, from the files in ``results``: no figure in them is typed by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "results"
+PLACE = re.compile(r"<!-- table: ([a-z-]+) -->")
+Rows = list[dict[str, Any]]
+
+
+def fill(text: str, results: Path = RESULTS) -> str:
+    """``text`` with a table in every place that is marked for one, or that it has not been measured."""
+
+    def table(match: re.Match[str]) -> str:
+        file = results / f"{match[1]}.json"
+        if not file.exists():
+            return f"*Not measured: there is no `results/{file.name}`.*"
+        return TABLES[match[1]](json.loads(file.read_text(encoding="utf-8")))
+
+    return PLACE.sub(table, text)
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def spread(one: dict[str, Any], name: str, digits: int) -> str:
+    """A mean with its 95 % interval."""
+    mean, low, high = (one[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def reached(one: dict[str, Any]) -> list[object]:
+    """What an attack reached, beside its floor."""
+    return [
+        spread(one, "ssim", 3),
+        spread(one, "psnr_db", 1),
+        f"{one['floor_ssim']:.3f}",
+        one["samples"],
+        one["effort"],
+    ]
+
+
+SCORES = ("SSIM (95 %)", "PSNR, dB", "floor, SSIM", "secrets", "effort")
+
+
+def by_queries(rows: Rows) -> str:
+    """Leakage by query budget."""
+    cells = [
+        [one["attack"], "any number" if one["query_budget"] is None else f"{one['query_budget']:,}",
+         f"{one['queries']:,}", *reached(one)]
+        for one in rows
+    ]  # fmt: skip
+    return markdown(("attack", "queries allowed", "used", *SCORES), cells)
+
+
+def by_images(rows: Rows) -> str:
+    """Leakage by the images that attackers hold."""
+    cells = [[one["attack"], f"`{one['public_from']}`", f"{one['public']:,}", *reached(one)] for one in rows]
+    return markdown(("attack", "images", "how many", *SCORES), cells)
+
+
+def by_rule(document: dict[str, Any]) -> str:
+    """How many comparisons there were of each rule, and each that is violated."""
+    rows: Rows = document["comparisons"]
+    groups = dict.fromkeys((one["rule"], one["dataset"]) for one in rows)
+    counts = []
+    for rule, dataset in groups:
+        members = [one for one in rows if (one["rule"], one["dataset"]) == (rule, dataset)]
+        counts.append([rule, dataset, len(members), sum(not one["holds"] for one in members)])
+    text = markdown(("rule", "data", "comparisons", "violated"), counts)
+    broken = [
+        [one["rule"], one["dataset"], f"`{one['defence']}`", who(one["more"]), who(one["less"]),
+         f"{one['difference']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})"]
+        for one in rows
+        if not one["holds"]
+    ]  # fmt: skip
+    if broken:
+        headings = ("rule", "data", "defence", "given more", "given less", "difference in SSIM (95 %)")
+        text += "\n\n" + markdown(headings, broken)
+    return text
+
+
+def who(side: dict[str, Any]) -> str:
+    """One attacker of a comparison."""
+    draws = f", {side['observations']} draws" if side["observations"] > 1 else ""
+    return f"{side['threat_model']} at {side['cut']}: `{side['attack']}`{draws}"
+
+
+TABLES: dict[str, Callable[[Any], str]] = {
+    "query-budget": by_queries,
+    "auxiliary-data": by_images,
+    "monotonicity": by_rule,
+}
