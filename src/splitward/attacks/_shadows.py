@@ -21,75 +21,26 @@ RESPONSES = 4096
 """Numbers of the cloud's own output that a decoder looks at, at most."""
 SAMPLE_NUMBERS = 1 << 27
 """Numbers, at most, that closed forms are fitted to."""
-PLENTY = 0.03
-"""Sampling error of the traffic's moments up to which they are taken at their word: some 300 activations of LeNet-5."""
-WIDEST = 512
-"""Numbers whose covariance is compared, at most; of longer vectors only the variances are."""
-
-
-class Moments:
-    """First and second moments of traffic, and how far activations are from them.
-
-    Of a map: the mean at every place, and the covariance of channels over all places. Of a vector: mean and covariance.
-    ``trust``: 1 where traffic is plenty; less where the moments of so few activations are mostly chance, which a shadow
-    had better not be fitted to.
-    """
-
-    def __init__(self, traffic: Activations) -> None:
-        flat = tuple(part.flatten(0, 1).float() for part in traffic)
-        self.mean = [part.mean(0) for part in flat]
-        self.variance = [float(part.var()) or 1.0 for part in flat]
-        self.covariance = [_covariance(part - mean) for part, mean in zip(flat, self.mean, strict=True)]
-        self.trust = 1.0 if len(flat[0]) > 1 else 0.0
-        if len(flat[0]) >= 4:
-            self.trust = min(1.0, PLENTY / max(self._sampling_error(flat), 1e-12))
-
-    def _sampling_error(self, flat: tuple[Tensor, ...]) -> float:
-        """What the distance of these moments to the true ones is expected to be: a quarter of that of two halves."""
-        total = 0.0
-        for part, variance, covariance in zip(flat, self.variance, self.covariance, strict=True):
-            halves = part[0::2], part[1::2]
-            one, two = (half.mean(0) for half in halves)
-            first, second = (_covariance(half - half.mean(0)) for half in halves)
-            total += float((one - two).square().mean()) / variance
-            total += float((first - second).square().sum() / covariance.square().sum().clamp_min(1e-12))
-        return total / 4
-
-    def distance(self, sent: tuple[Tensor, ...]) -> Tensor:
-        """Of a batch of activations, each (N, *shape), to the traffic; a scalar.
-
-        |mean - mean'|^2 / variance' + |covariance - covariance'|^2 / |covariance'|^2. Both squares are products of the
-        differences of two halves of the batch, so that the batch's own sampling error is not taken for a difference:
-        the expectation is right, and single values may be negative.
-        """
-        total = torch.zeros((), device=sent[0].device)
-        for part, mean, variance, covariance in zip(sent, self.mean, self.variance, self.covariance, strict=True):
-            halves = part[0::2], part[1::2]
-            one, two = (half.mean(0) - mean for half in halves)
-            total = total + (one * two).mean() / variance
-            first, second = (_covariance(half - half.mean(0)) - covariance for half in halves)
-            total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
-        return total
-
-
-def _covariance(centred: Tensor) -> Tensor:
-    """Channels by channels; the variances alone where they are too many."""
-    rows = centred.flatten(2).transpose(1, 2).flatten(0, 1) if centred.ndim == 4 else centred.flatten(1)
-    if rows.shape[1] > WIDEST:
-        return rows.square().mean(0, keepdim=True)
-    return rows.T @ rows / len(rows)
 
 
 class Shadows:
     """The attacker's own pairs: public images, passed through shadow edges and the defence that it knows of.
 
-    What a decoder sees is the activation, and what the frozen cloud half makes of it: the victim and its shadows agree
-    on that, as the task has it, and on little else.
+    What a decoder sees is the activation, and where ``answered`` what the frozen cloud half makes of it: the victim and
+    its trained shadows agree on that, as the task has it, and on little else.
     """
 
     def __init__(
-        self, knowledge: QueryFree, chain: Chain, edges: Sequence[Edge], observations: int, shift: float, run: Run
+        self,
+        knowledge: QueryFree,
+        chain: Chain,
+        edges: Sequence[Edge],
+        observations: int,
+        shift: float,
+        run: Run,
+        answered: bool = True,
     ) -> None:
+        self.answered = answered
         self.cloud, self.chain, self.edges = knowledge.cloud, chain, edges
         self.observations, self.shift = observations, shift
         self.pictures, self.unseen = split(knowledge.public, run)
@@ -104,7 +55,9 @@ class Shadows:
 
     @torch.no_grad()
     def beside(self, activations: Activations) -> Activations:
-        """Activations, each (N, k, *shape), and the cloud's responses to them (N, k, R)."""
+        """Activations, each (N, k, *shape), and where ``answered`` the cloud's responses to them (N, k, R)."""
+        if not self.answered:
+            return activations
         count, k = activations[0].shape[:2]
         parts = [p.flatten(0, 1).split(256) for p in activations]
         answers = torch.cat([responses(run_cloud(self.cloud, sent)) for sent in zip(*parts, strict=True)])
@@ -158,3 +111,21 @@ def responses(output: Any) -> Tensor:
     if not parts:
         raise NotApplicable("the cloud's output holds no tensor that a query-free attack could learn from.")
     return torch.cat(parts, 1)
+
+
+@torch.no_grad()
+def classes(knowledge: QueryFree) -> Tensor | None:
+    """What the cloud half takes each of the other users' activations for, (M,); None where the task has no classes."""
+    labels, traffic = knowledge.public.labels, knowledge.traffic
+    if labels is None or traffic is None or labels.is_floating_point():
+        return None
+    known, blank = labels.unique(), knowledge.public.images[:1]
+    guesses = []
+    for sent in zip(*(part[:, 0].split(256) for part in traffic), strict=True):
+        output, count = run_cloud(knowledge.cloud, sent), len(sent[0])
+        right = [
+            knowledge.task.correct(output, Samples(blank.expand(count, -1, -1, -1), label.expand(count)))
+            for label in known
+        ]
+        guesses.append(known[torch.stack(right).argmax(0)])
+    return torch.cat(guesses)

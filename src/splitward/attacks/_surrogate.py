@@ -160,11 +160,9 @@ def make_edge(
             body = script_layers(activation[0].shape, image, rectify[0])
         else:
             body = _named(architecture)
-    images = knowledge.public.images
-    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).clamp_min(1e-3)
-    edge = Edge(Normalise(tuple(mean.tolist()), tuple(std.tolist())), body).to(run.device)
+    edge = behind_public(body, knowledge).to(run.device)
     with torch.no_grad():
-        given = [tuple(part.shape[1:]) for part in as_tuple(edge(images[:2]))]
+        given = [tuple(part.shape[1:]) for part in as_tuple(edge(knowledge.public.images[:2]))]
     due = [spec.shape for spec in activation]
     if given != due:
         message = f"the architecture {architecture!r} gives activations of shape {given} and {due} are due"
@@ -172,6 +170,13 @@ def make_edge(
             raise NotApplicable(f"{message}; use the default preset here.")
         raise AttackError(f"{message}; name another.")
     return edge
+
+
+def behind_public(body: nn.Module, knowledge: QueryFree) -> Edge:
+    """``body`` as an edge, behind the public images' own normalisation."""
+    images = knowledge.public.images
+    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).clamp_min(1e-3)
+    return Edge(Normalise(tuple(mean.tolist()), tuple(std.tolist())), body)
 
 
 def _named(architecture: str) -> nn.Module:

@@ -9,9 +9,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
+from splitward.attacks._blind import Affine, identify, pose
 from splitward.attacks._decoders import Decoder
-from splitward.attacks._shadows import Moments, Shadows, draw, run_cloud, split
-from splitward.attacks._surrogate import make_edge, rectified
+from splitward.attacks._moments import Moments
+from splitward.attacks._reading import read, stride_of
+from splitward.attacks._shadows import Shadows, classes, draw, run_cloud, split
+from splitward.attacks._surrogate import behind_public, make_edge, rectified
 from splitward.attacks._training import Schedule, invert, picture_loss, train, train_decoder
 from splitward.attacks.inverse_network import CLOSED_FORM, InverseNetwork
 from splitward.attacks.rmle import RMLE
@@ -24,6 +27,36 @@ from splitward.core.registry import register
 from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
 
+FITS = 0.1
+"""Distance of an affine shadow's moments to the traffic's, where 1 is all of it, from which on the edge is affine."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a shadow has to suit: the cloud half's own task, and the moments of the traffic."""
+
+    knowledge: QueryFree
+    chain: Chain
+    pictures: Samples
+    unseen: Samples
+    moments: Moments | None
+    weight: float
+
+    def misfit(self, edge: Edge, batch: Samples, generator: Generator) -> Tensor:
+        """Loss of the task, and the distance of moments as far as they can be trusted; a scalar."""
+        sent = release(edge, self.chain, batch.images, generator)
+        loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, sent), batch)
+        if self.moments is None:
+            return loss
+        return loss + self.weight * self.moments.trust * self.moments.distance(sent, batch.labels)
+
+    @torch.no_grad()
+    def apart(self, edge: Edge, run: Run) -> float:
+        """The distance alone, on the hold-out."""
+        assert self.moments is not None
+        sent = release(edge, self.chain, self.unseen.images, run.stream("hold-out"))
+        return float(self.moments.distance(sent, self.unseen.labels))
+
 
 @register("attack")
 @dataclass(frozen=True)
@@ -32,7 +65,8 @@ class ShadowModel:
 
     shadow = argmin_g 1/m sum loss(cloud(g(x_i)), y_i) (equation 4) over public images, with the loss of the cloud's own
     task. An adaptive attacker passes the shadow's activation through the defence. Where there is traffic of other
-    users, the shadow's activations are fitted to its moments too. Several shadows are made; the decoder learns from all
+    users, the shadow's activations are fitted to its moments too, class by class as the cloud sees it. Where an affine
+    map has those moments, it is the only shadow (``_blind``). Otherwise several are made; the decoder learns from all
     but one and is selected on the last, which it has never seen, as it has never seen the victim.
 
     ``steps``: of each shadow's training; ``decoder_steps``; ``inversion_steps``: of rMLE. ``moments``: weight of the
@@ -80,43 +114,68 @@ class ShadowModel:
         with torch.no_grad():  # raises NotApplicable without labels, before any work is done
             probe = tuple(torch.zeros(2, *s.shape, device=run.device) for s in knowledge.activation)
             knowledge.task.loss(run_cloud(knowledge.cloud, probe), unseen[:2])
-        edges = [self._shadow(knowledge, chain, pictures, unseen, i, run) for i in range(max(1, self.shadows))]
-        edges.sort(key=lambda pair: -pair[0])  # the most faithful one judges
-        chosen = [edge for _, edge in edges]
-        if self.inversion == "rmle":
-            return self._descent(chosen[-1], chain, knowledge, run)
-        return self._decoder(knowledge, Shadows(knowledge, chain, chosen, self.observations, self.shift, run), run)
-
-    def _shadow(
-        self, knowledge: QueryFree, chain: Chain, pictures: Samples, unseen: Samples, index: int, run: Run
-    ) -> tuple[float, Edge]:
-        """(loss on the hold-out, edge), trained through the frozen cloud half."""
-        phase = f"shadow/{index}"
         traffic = knowledge.traffic
-        rectify = rectified(traffic) if traffic is not None else [False] * len(knowledge.activation)
+        moments = Moments(traffic, classes(knowledge)) if traffic is not None and self.moments else None
+        fit = Fit(knowledge, chain, pictures, unseen, moments, self.moments)
+        edge = self._affine(fit, run)
+        affine = edge is not None
+        edges = [edge] if edge is not None else self._trained(fit, run)
+        if self.inversion == "rmle":
+            return self._descent(edges[-1], chain, knowledge, run)
+        source = Shadows(knowledge, chain, edges, self.observations, self.shift, run, answered=not affine)
+        return self._decoder(knowledge, source, run)
+
+    def _affine(self, fit: Fit, run: Run) -> Edge | None:
+        """The affine map whose activations have the traffic's moments; None where there is none."""
+        knowledge, moments = fit.knowledge, fit.moments
+        image, specs = knowledge.input, knowledge.activation
+        if self.architecture != "sized" or moments is None or len(specs) > 1 or not self.steps:
+            return None
+        reading = read(specs[0], image)
+        if reading.layout != "map" or len(specs[0].shape) != 3 or any(rectified(knowledge.traffic or ())):
+            return None
+        own = run.child("shadow/affine")
+        with own.constructing("affine"):
+            body = Affine(moments.whiten[0], specs[0], image.shape[0], stride_of(reading.grid, image))
+        edge = behind_public(body, knowledge).to(run.device)
+        pictures = fit.pictures
+        problem = pose(body, moments, edge.normalise(pictures.images), pictures.labels)
+        own.record_loss("identification", 0, problem.start())
+        own.record_loss("identification", 1, identify(body, problem, own.stream("starts")))
+        if fit.chain:  # what the moments of a defended map are, is known by sampling only
+            self._train(edge, fit, own, "training")
+        run.trace.update({f"shadow/affine/{phase}": points for phase, points in own.trace.items()})
+        return edge.requires_grad_(False) if fit.apart(edge, own) < FITS else None
+
+    def _trained(self, fit: Fit, run: Run) -> list[Edge]:
+        """Shadows of several sizes, the most faithful one last: it judges."""
+        edges, traffic = [], fit.knowledge.traffic
+        rectify = rectified(traffic) if traffic is not None else [False] * len(fit.knowledge.activation)
         if self.architecture == "scripts":
             rectify = [True] * len(rectify)
-        own = run.child(phase)
-        edge = make_edge(knowledge, self.architecture, self.width, 5 - 2 * (index % 2), rectify, own)
-        moments = Moments(traffic) if traffic is not None and self.moments else None
+        for index in range(max(1, self.shadows)):
+            own = run.child(f"shadow/{index}")
+            edge = make_edge(fit.knowledge, self.architecture, self.width, 5 - 2 * (index % 2), rectify, own)
+            edges.append((self._train(edge, fit, own, f"shadow/{index}"), edge.requires_grad_(False)))
+            run.trace.update(own.trace)
+        return [edge for _, edge in sorted(edges, key=lambda pair: -pair[0])]
 
-        def misfit(batch: Samples, generator: Generator) -> Tensor:
-            sent = release(edge, chain, batch.images, generator)
-            loss = knowledge.task.loss(run_cloud(knowledge.cloud, sent), batch)
-            return loss if moments is None else loss + self.moments * moments.trust * moments.distance(sent)
+    def _train(self, edge: Edge, fit: Fit, run: Run, phase: str) -> float:
+        """Train ``edge`` through the frozen cloud half; returns its misfit on the hold-out."""
+        steps = self.steps
+        if self.epochs is not None and steps:
+            steps = self.epochs * -(-len(fit.pictures) // self.batch)
+        halving = max(1, steps // 5) if self.epochs is not None else None
+        schedule = Schedule(steps, self.batch, self.learning_rate, halve_every=halving)
+
+        def loss(generator: Generator) -> Tensor:
+            return fit.misfit(edge, draw(fit.pictures, self.batch, self.shift, generator), generator)
 
         @torch.no_grad()
         def held() -> float:
-            return float(misfit(unseen, own.stream("hold-out")))
+            return float(fit.misfit(edge, fit.unseen, run.stream("hold-out")))
 
-        steps = self.steps
-        if self.epochs is not None and steps:
-            steps = self.epochs * -(-len(pictures) // self.batch)
-        halving = max(1, steps // 5) if self.epochs is not None else None
-        schedule = Schedule(steps, self.batch, self.learning_rate, halve_every=halving)
-        loss = train(edge, lambda g: misfit(draw(pictures, self.batch, self.shift, g), g), held, schedule, own, phase)
-        run.trace.update(own.trace)
-        return loss, edge.requires_grad_(False)
+        return train(edge, loss, held, schedule, run, phase)
 
     def _descent(self, edge: Edge, chain: Chain, knowledge: QueryFree, run: Run) -> Inverter:
         if self.architecture == "scripts":  # 500 iterations, learning rate 0.1, lambda 2
@@ -128,8 +187,7 @@ class ShadowModel:
         return attack.inverter(edge, chain, knowledge.public.images, run)
 
     def _decoder(self, knowledge: QueryFree, source: Shadows, run: Run) -> Inverter:
-        answers = source.held()[0][-1]
-        specs = (*knowledge.activation, TensorSpec(tuple(answers.shape[2:])))
+        specs = tuple(TensorSpec(tuple(part.shape[2:])) for part in source.held()[0])
         with run.constructing("decoder"):
             decoder = Decoder(specs, knowledge.input, sets=self.observations > 1)
         decoder.to(run.device)

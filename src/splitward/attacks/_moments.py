@@ -1,0 +1,153 @@
+"""What unlabelled traffic says of the edge that made it: statistics that a shadow's activations have to share.
+
+Public images and other users' pictures are alike, so the activations of the right edge have the traffic's moments. The
+covariance of a linear map's output at several lags is W C W^T, with C that of public images, and the lags fix the
+rotation that one lag leaves open (second-order blind identification, Belouchrani et al. 1997); the mean at every place,
+class by class, fixes the sign and the position.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from splitward.core.knowledge import Activations
+
+PLENTY = 0.03
+"""Sampling error of the traffic's moments up to which they are taken at their word: some 300 activations of LeNet-5."""
+WIDEST = 512
+"""Numbers whose covariance is compared, at most; of longer vectors only the variances are."""
+LAGS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))
+"""Rows and columns between two positions of a map whose covariance is compared."""
+COMPONENTS = 48
+"""Principal components of a map's channels that are looked at, at most."""
+FAINT = 1e-3
+"""Share of the largest component's variance that is added to every one, so that the faintest are not blown up."""
+
+
+NUMBERS = 1 << 26
+"""Numbers of a map, at most, that covariances are taken over; means are taken over all."""
+
+
+class Whitening:
+    """The principal components of a map's channels, each to variance 1; of a vector the numbers, all at one scale."""
+
+    def __init__(self, part: Tensor) -> None:
+        """``part``: (N, *shape) of traffic."""
+        self.mapped = part.ndim == 4
+        if not self.mapped:
+            self.mean, self.scale = part.mean(0), float(part.var()) ** 0.5 or 1.0
+            return
+        self.mean = part.mean((0, 2, 3))
+        values, vectors = torch.linalg.eigh(_covariance(_few(part) - self.mean[:, None, None]).double())
+        values, vectors = values.flip(0)[:COMPONENTS].clamp_min(0), vectors.flip(1)[:, :COMPONENTS]
+        kept = values > FAINT / 10 * values[0]
+        kept[0] = True
+        self.directions = vectors[:, kept].float()
+        self.deviations = (values[kept] + FAINT * values[0]).sqrt().float().clamp_min(1e-6)
+
+    def __call__(self, part: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, components, H, W); (N, *shape) of a vector to the same."""
+        if not self.mapped:
+            return (part - self.mean) / self.scale
+        centred = part - self.mean[:, None, None]
+        return torch.einsum("nchw,cr->nrhw", centred, self.directions / self.deviations)
+
+
+class Moments:
+    """First and second moments of traffic, and how far activations are from them.
+
+    Of a map: the mean at every place, and the covariance of channels at ``LAGS`` over all places, in whitened channels.
+    Of a vector: mean and covariance. With ``classes`` (M,), what the cloud takes the traffic for, also the mean of each
+    class. ``trust``: 1 where traffic is plenty; less where the moments of so few activations are mostly chance, which a
+    shadow had better not be fitted to.
+    """
+
+    def __init__(self, traffic: Activations, classes: Tensor | None = None) -> None:
+        flat = tuple(part.flatten(0, 1).float() for part in traffic)
+        self.whiten = [Whitening(part) for part in flat]
+        white = [whiten(part) for whiten, part in zip(self.whiten, flat, strict=True)]
+        self.mean = [part.mean(0) for part in white]
+        self.covariance = [_lagged(_few(part) - mean) for part, mean in zip(white, self.mean, strict=True)]
+        self.shares = None
+        if classes is not None:
+            member = classes.repeat_interleave(traffic[0].shape[1])
+            self.shares = torch.bincount(member) / len(member)
+            self.by_class = [_joint(part - m, member, self.shares) for part, m in zip(white, self.mean, strict=True)]
+        self.trust = 1.0 if len(flat[0]) > 1 else 0.0
+        if len(flat[0]) >= 4:
+            self.trust = min(1.0, PLENTY / max(self._sampling_error(white), 1e-12))
+
+    def _sampling_error(self, white: list[Tensor]) -> float:
+        """What the distance of these moments to the true ones is expected to be: a quarter of that of two halves."""
+        total = 0.0
+        for part, covariance in zip(white, self.covariance, strict=True):
+            halves = part[0::2], part[1::2]
+            one, two = (half.mean(0) for half in halves)
+            first, second = (_lagged(_few(half) - half.mean(0)) for half in halves)
+            total += float((one - two).square().mean())
+            total += float((first - second).square().sum() / covariance.square().sum().clamp_min(1e-12))
+        return total / 4
+
+    def distance(self, sent: tuple[Tensor, ...], labels: Tensor | None = None) -> Tensor:
+        """Of a batch of activations, each (N, *shape), to the traffic; a scalar.
+
+        |mean - mean'|^2 + |covariances - covariances'|^2 / |covariances'|^2, and with ``labels`` (N,) the mean over
+        classes of |mean - mean'|^2. Squares are products of the differences of two halves of the batch, so that the
+        batch's own sampling error is not taken for a difference: the expectation is right, and single values may be
+        negative.
+        """
+        total = torch.zeros((), device=sent[0].device)
+        for i, part in enumerate(sent):
+            white = self.whiten[i](part.float())
+            mean, covariance = self.mean[i], self.covariance[i]
+            halves = white[0::2], white[1::2]
+            one, two = (half.mean(0) - mean for half in halves)
+            total = total + (one * two).mean()
+            first, second = (_lagged(half - half.mean(0)) - covariance for half in halves)
+            total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
+            if self.shares is not None and labels is not None:
+                sides = zip(halves, (labels[0::2], labels[1::2]), strict=True)
+                one, two = (_joint(half - mean, y, self.shares) - self.by_class[i] for half, y in sides)
+                total = total + (one * two).mean()
+        return total
+
+
+def _few(part: Tensor) -> Tensor:
+    """The first samples of (N, *shape), of no more numbers than ``NUMBERS``."""
+    return part[: max(2, NUMBERS // part[0].numel())]
+
+
+def _joint(centred: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
+    """(N, *shape) to (classes, numbers): the mean of each class, times how often it is seen by how often it is due."""
+    member = torch.zeros(len(shares), len(labels), device=centred.device)
+    known = labels < len(shares)
+    member[labels[known], known.nonzero()[:, 0]] = 1.0
+    return member @ centred.flatten(1) / (len(labels) * shares.clamp_min(1 / len(labels)))[:, None]
+
+
+def overlaps(maps: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """(C, N, H, W) as pairs of (C, numbers), at every lag that fits: each place, and the one at that lag from it."""
+    height, width = maps.shape[-2:]
+    pairs = []
+    for rows, columns in LAGS:
+        if rows < height and abs(columns) < width:
+            left, right = max(0, -columns), max(0, columns)
+            here, there = maps[..., : height - rows, left : width - right], maps[..., rows:, right : width - left]
+            pairs.append((here.flatten(1), there.flatten(1)))
+    return pairs
+
+
+def _lagged(centred: Tensor) -> Tensor:
+    """Channels by channels at each lag, stacked; of vectors their covariance."""
+    if centred.ndim != 4:
+        return _covariance(centred)[None]
+    return torch.stack([here @ there.T / here.shape[1] for here, there in overlaps(centred.transpose(0, 1))])
+
+
+def _covariance(centred: Tensor) -> Tensor:
+    """Channels by channels; the variances alone where they are too many."""
+    rows = centred.flatten(2).transpose(1, 2).flatten(0, 1) if centred.ndim == 4 else centred.flatten(1)
+    if rows.shape[1] > WIDEST:
+        return rows.square().mean(0, keepdim=True)
+    return rows.T @ rows / len(rows)
