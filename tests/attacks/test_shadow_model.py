@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from splitward.attacks._shadows import Moments, responses
+from splitward.attacks._moments import Moments
+from splitward.attacks._shadows import responses
 from splitward.attacks._surrogate import script_layers
 from splitward.attacks.shadow_model import ShadowModel
 from splitward.core.errors import AttackError, NotApplicable

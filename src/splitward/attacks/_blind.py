@@ -133,7 +133,7 @@ def identify(body: Affine, problem: Problem, generator: Generator) -> float:
             distance.backward()
             return distance
 
-        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        optimiser.step(closure)
         with torch.no_grad():
             distance = float(problem.distance(weights))
             if distance < best:
