@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from splitward.attacks._moments import LAGS, Moments, Whitening, overlaps
 from splitward.core.spec import TensorSpec
 
 KERNEL = 5
-"""Pixels per side that a value of a map depends on, at a stride of 1; one more for every further pixel of stride."""
+"""Pixels per side that a value of a map depends on, at a stride of 1; four more at every doubling of the stride."""
 STARTS = 3
 ITERATIONS = 300
 IMAGES = 2048
@@ -28,11 +29,11 @@ class Affine(nn.Module):
     basis: Tensor
     mean: Tensor
 
-    def __init__(self, whitening: Whitening, spec: TensorSpec, colours: int, stride: int) -> None:
+    def __init__(self, whitening: Whitening, spec: TensorSpec, colours: int, stride: int, rectified: bool) -> None:
         super().__init__()
+        self.rectified = rectified
         self.grid = spec.shape[1:]
-        kernel = KERNEL + stride - 1
-        kernel += 1 - kernel % 2
+        kernel = KERNEL + 4 * int(math.log2(stride))
         components = len(whitening.deviations)
         self.components = nn.Conv2d(colours, components, kernel, stride, kernel // 2)
         self.register_buffer("basis", whitening.directions * whitening.deviations)
@@ -41,7 +42,13 @@ class Affine(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """(N, C, H, W), normalised, to (N, *shape)."""
         found = centred(self.components(values), self.grid)
-        return torch.einsum("nrhw,cr->nchw", found, self.basis) + self.mean[:, None, None]
+        maps = torch.einsum("nrhw,cr->nchw", found, self.basis) + self.mean[:, None, None]
+        return F.relu(maps) if self.rectified else maps
+
+    def before_rectifying(self) -> Affine:
+        """The same map, without the last ReLU from now on."""
+        self.rectified = False
+        return self
 
     def windows(self, values: Tensor) -> Tensor:
         """What each position sees: (N, C, H, W) to (N, window, *grid)."""

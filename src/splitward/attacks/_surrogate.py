@@ -85,6 +85,7 @@ class Surrogate(nn.Module):
         coarse = math.floor(math.log2(max(min(image.shape[-2:]) / COARSEST, 1)))
         octaves = max(*self.places, coarse if any(r.length for r in readings) else 0, 0)
         widths = [max(8, round(width * WIDTHS[min(octave, 3)])) for octave in range(octaves + 1)]
+        self.base: nn.Module | None = None
         self.octaves = nn.ModuleList()
         before = image.shape[0]
         for octave, channels in enumerate(widths):
@@ -109,8 +110,17 @@ class Surrogate(nn.Module):
         parts = []
         for head, place, rectified in zip(self.heads, self.places, self.rectified, strict=True):
             part = head(values, features[place], features[-1])
+            if self.base is not None:
+                part = part + self.base(values)
             parts.append(F.relu(part) if rectified else part)
         return parts[0] if len(parts) == 1 else tuple(parts)
+
+    def start_from(self, base: nn.Module) -> None:
+        """Learn what is to be added to ``base``, which makes the one map of the activation; at first nothing is."""
+        self.base = base
+        for head in self.heads:
+            for parameter in head.map.parameters():  # type: ignore[union-attr]
+                nn.init.zeros_(parameter)
 
 
 def rectified(activations: Activations) -> tuple[bool, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -14,7 +15,7 @@ from splitward.attacks._decoders import Decoder
 from splitward.attacks._moments import Moments
 from splitward.attacks._reading import read, stride_of
 from splitward.attacks._shadows import Shadows, classes, draw, run_cloud, split
-from splitward.attacks._surrogate import behind_public, make_edge, rectified
+from splitward.attacks._surrogate import Surrogate, behind_public, make_edge, rectified
 from splitward.attacks._training import Schedule, invert, picture_loss, train, train_decoder
 from splitward.attacks.inverse_network import CLOSED_FORM, InverseNetwork
 from splitward.attacks.rmle import RMLE
@@ -117,26 +118,27 @@ class ShadowModel:
         traffic = knowledge.traffic
         moments = Moments(traffic, classes(knowledge)) if traffic is not None and self.moments else None
         fit = Fit(knowledge, chain, pictures, unseen, moments, self.moments)
-        edge = self._affine(fit, run)
-        affine = edge is not None
-        edges = [edge] if edge is not None else self._trained(fit, run)
+        affine = self._affine(fit, run)
+        alone = affine is not None and fit.apart(affine, run) < FITS
+        edges = [affine] if affine is not None and alone else self._trained(fit, affine, run)
         if self.inversion == "rmle":
             return self._descent(edges[-1], chain, knowledge, run)
-        source = Shadows(knowledge, chain, edges, self.observations, self.shift, run, answered=not affine)
+        source = Shadows(knowledge, chain, edges, self.observations, self.shift, run, answered=not alone)
         return self._decoder(knowledge, source, run)
 
     def _affine(self, fit: Fit, run: Run) -> Edge | None:
-        """The affine map whose activations have the traffic's moments; None where there is none."""
+        """The affine map nearest to the traffic's moments, rectified where it is; None without a single map."""
         knowledge, moments = fit.knowledge, fit.moments
         image, specs = knowledge.input, knowledge.activation
         if self.architecture != "sized" or moments is None or len(specs) > 1 or not self.steps:
             return None
         reading = read(specs[0], image)
-        if reading.layout != "map" or len(specs[0].shape) != 3 or any(rectified(knowledge.traffic or ())):
+        if reading.layout != "map" or len(specs[0].shape) != 3:
             return None
         own = run.child("shadow/affine")
         with own.constructing("affine"):
-            body = Affine(moments.whiten[0], specs[0], image.shape[0], stride_of(reading.grid, image))
+            stride, rectify = stride_of(reading.grid, image), any(rectified(knowledge.traffic or ()))
+            body = Affine(moments.whiten[0], specs[0], image.shape[0], stride, rectify)
         edge = behind_public(body, knowledge).to(run.device)
         pictures = fit.pictures
         problem = pose(body, moments, edge.normalise(pictures.images), pictures.labels)
@@ -145,10 +147,10 @@ class ShadowModel:
         if fit.chain:  # what the moments of a defended map are, is known by sampling only
             self._train(edge, fit, own, "training")
         run.trace.update({f"shadow/affine/{phase}": points for phase, points in own.trace.items()})
-        return edge.requires_grad_(False) if fit.apart(edge, own) < FITS else None
+        return edge.requires_grad_(False)
 
-    def _trained(self, fit: Fit, run: Run) -> list[Edge]:
-        """Shadows of several sizes, the most faithful one last: it judges."""
+    def _trained(self, fit: Fit, affine: Edge | None, run: Run) -> list[Edge]:
+        """Shadows of several sizes, which add to the affine one if there is one; the most faithful one comes last."""
         edges, traffic = [], fit.knowledge.traffic
         rectify = rectified(traffic) if traffic is not None else [False] * len(fit.knowledge.activation)
         if self.architecture == "scripts":
@@ -156,6 +158,10 @@ class ShadowModel:
         for index in range(max(1, self.shadows)):
             own = run.child(f"shadow/{index}")
             edge = make_edge(fit.knowledge, self.architecture, self.width, 5 - 2 * (index % 2), rectify, own)
+            if affine is not None and isinstance(edge.body, Surrogate):
+                base = copy.deepcopy(affine.body).requires_grad_(True)
+                assert isinstance(base, Affine)
+                edge.body.start_from(base.before_rectifying())
             edges.append((self._train(edge, fit, own, f"shadow/{index}"), edge.requires_grad_(False)))
             run.trace.update(own.trace)
         return [edge for _, edge in sorted(edges, key=lambda pair: -pair[0])]
