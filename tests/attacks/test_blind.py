@@ -31,7 +31,8 @@ def test_an_affine_edge_is_identified(lenet5_digits, digits, labelled):
     run = Run(0, torch.device("cpu"))
     with run.constructing("affine"):
         body = Affine(moments.whiten[0], knowledge.activation[0], 1, 1, rectified=False)
-    before = float((body(images) - sent[0][:, 0]).square().sum())
+    with torch.no_grad():
+        before = float((body(images) - sent[0][:, 0]).square().sum())
     problem = pose(body, moments, public.images, public.labels if labelled else None)
     assert identify(body, problem, run.stream("starts")) < 0.05
     with torch.no_grad():

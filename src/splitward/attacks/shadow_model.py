@@ -66,9 +66,10 @@ class ShadowModel:
 
     shadow = argmin_g 1/m sum loss(cloud(g(x_i)), y_i) (equation 4) over public images, with the loss of the cloud's own
     task. An adaptive attacker passes the shadow's activation through the defence. Where there is traffic of other
-    users, the shadow's activations are fitted to its moments too, class by class as the cloud sees it. Where an affine
-    map has those moments, it is the only shadow (``_blind``). Otherwise several are made; the decoder learns from all
-    but one and is selected on the last, which it has never seen, as it has never seen the victim.
+    users, the shadow's activations are fitted to its moments too, class by class as the cloud sees it. Of a single map,
+    an affine shadow is identified first from those moments (``_blind``). Where it fits, it is the only one; otherwise
+    several are trained that add to it. The decoder learns from all but one and is selected on the last, which it has
+    never seen, as it has never seen the victim.
 
     ``steps``: of each shadow's training; ``decoder_steps``; ``inversion_steps``: of rMLE. ``moments``: weight of the
     moments, less where traffic is scarce. ``architecture``: "sized", "scripts" (ACSAC19 table 5), or
@@ -83,9 +84,9 @@ class ShadowModel:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 150, "decoder_steps": 120, "shadows": 2, "width": 12, "batch": 32},
+        "quick": {"steps": 100, "decoder_steps": 120, "shadows": 2, "width": 12, "batch": 32},
         "standard": {},
-        "thorough": {"steps": 2000, "decoder_steps": 4000, "shadows": 5},
+        "thorough": {"steps": 800, "decoder_steps": 2000, "shadows": 4},
     }
 
     steps: int = 400
