@@ -1,6 +1,14 @@
 """Configuration of Sphinx: MyST pages, Furo, and docstrings of the public names."""
 
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
 from splitward import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+import _curves
 
 project = "splitward"
 author = "The splitward authors"
@@ -26,3 +34,13 @@ html_theme = "furo"
 html_title = f"splitward {release}"
 html_copy_source = False
 html_show_sphinx = False
+
+
+def fill_in_what_was_measured(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
+    """Put the numbers of ``results`` into the page that is about them."""
+    if name == "defence-curves":
+        source[0] = _curves.fill(source[0])
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", fill_in_what_was_measured)
