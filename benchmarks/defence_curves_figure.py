@@ -36,7 +36,7 @@ def draw(dataset: str, rows: Rows) -> str:
     x, y = round_scale(min(accuracies), 100.0), Scale(0.0, 1.0, 0.2)
     width = LEFT + 3 * WIDTH + 2 * ACROSS + 20
     bottom = TOP + 2 * HEIGHT + DOWN
-    height = bottom + 62 + 20 * ((len(CURVES) + len(FLOORS) + 1) // 2)
+    height = bottom + 84 + 20 * ((len(CURVES) + len(FLOORS) + 1) // 2)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="sans-serif" font-size="12" fill="#222">',
