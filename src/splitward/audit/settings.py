@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,8 +14,8 @@ from splitward.core.errors import UsageError
 class AuditSettings(BaseModel):
     """Everything that ``splitward audit`` can be told.
 
-    ``at`` and ``defences`` may be several: the audit is then a sweep over all their pairs. ``defence`` is one chain,
-    in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``.
+    ``at``, ``defences`` and ``observations`` may be several: the audit is then a sweep over all of them. ``defence`` is
+    one chain, in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,7 +27,7 @@ class AuditSettings(BaseModel):
     defences: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ("all",)
     samples: int = Field(100, ge=2)
-    observations: int = Field(1, ge=1)
+    observations: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     seed: int = Field(0, ge=0)
     effort: Literal["quick", "standard", "thorough"] = "standard"
     released: Literal["none", "label", "probabilities", "logits"] = "label"
@@ -51,6 +51,12 @@ class AuditSettings(BaseModel):
     def _several(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("observations", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        return tuple(dict.fromkeys(parts))
+
     @property
     def chains(self) -> tuple[str, ...]:
         """The defence chains of the sweep, as text."""
@@ -61,7 +67,7 @@ class AuditSettings(BaseModel):
     @property
     def is_sweep(self) -> bool:
         """Whether more than one record comes of it."""
-        return len(self.at) * len(self.chains) > 1
+        return len(self.at) * len(self.chains) * len(self.observations) > 1
 
     @property
     def folder(self) -> Path:
@@ -76,7 +82,8 @@ class AuditSettings(BaseModel):
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
         apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust", "judge"}
         # A setting that did not exist when a folder was begun, and is not used, is no difference.
-        return self.model_dump(mode="json", exclude=apart if self.unlike else apart | {"unlike"})
+        known = self.model_dump(mode="json", exclude=apart if self.unlike else apart | {"unlike"})
+        return known | ({"observations": self.observations[0]} if len(self.observations) == 1 else {})
 
 
 def slug(text: str) -> str:

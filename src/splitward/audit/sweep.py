@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,12 +101,13 @@ def run_settings(
 ) -> Iterator[tuple[Path, schema.Record]]:
     """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
     chains = [parse_chain(text) for text in settings.chains]
-    entries = suite(settings.attacks, settings.effort, settings.observations)
+    most = max(settings.observations)
+    entries = suite(settings.attacks, settings.effort, most)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
     numbers = Settings(
         settings.samples,
-        settings.observations,
+        most,
         settings.seed,
         settings.effort,
         settings.released,
@@ -119,16 +121,17 @@ def run_settings(
     claim(settings.folder, settings)
     bench = Bench(run, roles.secrets, settings.query_budget)
     if say is not None and settings.effort != "quick":
-        _announce(entries, [Target(h, c) for h in halves.values() for c in chains], roles, numbers, run, say)
-    for at in settings.at:
-        for chain in chains:
-            folder = settings.folder / slug(f"{at}-{chain}") if settings.is_sweep else settings.folder
-            target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
-            record = audit(
-                target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
-                samples=settings.samples, observations=settings.observations, seed=settings.seed,
-                effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
-                unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
-                judge=settings.judge,
-            )  # fmt: skip
-            yield folder, record
+        targets = [Target(h, c) for h in halves.values() for c in chains for _ in settings.observations]
+        _announce(entries, targets, roles, numbers, run, say)
+    for at, chain, k in itertools.product(settings.at, chains, settings.observations):
+        seen = "" if len(settings.observations) == 1 else f"-seen-{k}"
+        folder = settings.folder / slug(f"{at}-{chain}{seen}") if settings.is_sweep else settings.folder
+        target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
+        record = audit(
+            target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
+            samples=settings.samples, observations=k, seed=settings.seed,
+            effort=settings.effort, released=settings.released, query_budget=settings.query_budget,
+            unlike=settings.unlike, out=folder, run=run, bench=bench, data=scene.data, command=command,
+            judge=settings.judge,
+        )  # fmt: skip
+        yield folder, record

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from splitward.record import games, unlike
+from splitward.record import games, sentences, unlike
 
 if TYPE_CHECKING:
     from splitward.record.gates import GateResult
@@ -35,7 +35,7 @@ def trials_table(record: Record) -> Table:
     """Floors and trials of one record, floors first."""
     target = record.target
     table = Table(
-        title=f"{target.model.name} at {target.cut.name}, defence {target.defence}",
+        title=f"{target.model.name} at {target.cut.name}, defence {target.defence}{sentences.seen(record)}",
         title_justify="left",
         box=SIMPLE,
         pad_edge=False,

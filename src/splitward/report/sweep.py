@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from splitward.record import sentences
 from splitward.record.schema import Trial
 from splitward.report import figures, wording
 from splitward.report.evidence import Evidence
@@ -79,12 +80,13 @@ class Panel:
 def ordered(evidences: Sequence[Evidence]) -> list[Evidence]:
     """By model, data and depth of the cut; no defence first, then by kind and level."""
 
-    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], str]:
+    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], int, str]:
         target = evidence.record.target
         defence = target.defence
         return (
             target.model.name, target.data.name, target.cut.index,
-            wording.defended(evidence.record), family(defence), _levels(defence), evidence.folder,
+            wording.defended(evidence.record), family(defence), _levels(defence),
+            sentences.observations(evidence.record), evidence.folder,
         )  # fmt: skip
 
     return sorted(evidences, key=key)
@@ -113,16 +115,17 @@ def panels(views: Sequence[TargetView]) -> list[Panel]:
     for view in views:
         target = view.record.target
         if target.accuracy and view.evidence.usable:
-            key = (target.model.name, target.data.name, target.cut.name, view.evidence.metric)
+            where = f"cut at {target.cut.name}{sentences.seen(view.record)}"
+            key = (target.model.name, target.data.name, where, view.evidence.metric)
             groups.setdefault(key, []).append(view)
     found = []
-    for (model, data, cut, _), group in groups.items():
+    for (model, data, where, _), group in groups.items():
         axes = _axes(group)
         bare = [v for v in group if not v.evidence.defended]
         for kind, members in _families(group).items():
             shown = bare + members
             if len({v.record.target.defence for v in shown}) > 1:
-                title = f"{model} on {data}, cut at {cut}"
+                title = f"{model} on {data}, {where}"
                 found.append(
                     _panel(f"{kind[0].upper()}{kind[1:]}: {title}" if kind else title, shown, axes, bool(kind))
                 )
