@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from splitward import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
+import _curves
 from _tables import fill
 
 project = "splitward"
@@ -36,10 +37,10 @@ html_copy_source = False
 html_show_sphinx = False
 
 
-def fill_tables(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
-    """Put what was measured into the pages that are about it."""
-    source[0] = fill(source[0])
+def fill_in_what_was_measured(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
+    """Put the numbers of ``results`` into the pages that are about them."""
+    source[0] = _curves.fill(source[0]) if name == "defence-curves" else fill(source[0])
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", fill_tables)
+    app.connect("source-read", fill_in_what_was_measured)

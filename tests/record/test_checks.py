@@ -225,3 +225,11 @@ def test_no_defence_text_breaks_a_check(made: Any, defence: str) -> None:
     odd = record.model_copy(update={"target": record.target.model_copy(update={"defence": defence})})
     check_sweep([odd, record])
     assert check(odd)
+
+
+def test_only_records_with_as_many_observations_are_compared() -> None:
+    """Twenty draws under more of a defence may well leak more than one under less of it."""
+    weak, strong = at("ReLU2", 0.6, "dropout:0.3"), at("ReLU2", 1.0, "dropout:0.6")
+    assert [c.level for c in check_sweep([weak, strong])] == ["warning"]
+    trials = tuple(t.model_copy(update={"observations": 20}) for t in strong.trials)
+    assert check_sweep([weak, strong.model_copy(update={"trials": trials})]) == ()

@@ -17,6 +17,8 @@ HELD = 512
 """Public images kept for the hold-out, at most; never more than an eighth of them."""
 ENOUGH = 8192
 """Images that a training set is stretched to by augmentation, where the public set is smaller."""
+HELD_BYTES = 1 << 29
+"""Answers for the hold-out, at most."""
 CACHE_BYTES = 2 << 30
 """Answers kept in memory, at most; beyond it the device is asked anew."""
 PROBES = 4
@@ -61,9 +63,12 @@ class Interview:
     without randomness is asked once for every image and augmented image, and one with randomness afresh for every
     batch. With ``observations`` > 1 a batch holds that many draws of each image, or (every other batch) fewer.
     ``wish``: images that the training will look at; a smaller public set is stretched to no more than that.
+    ``share``: of the hold-out and of memory, where several are used at once.
     """
 
-    def __init__(self, knowledge: BlackBox, observations: int, shift: float, wish: int, run: Run) -> None:
+    def __init__(
+        self, knowledge: BlackBox, observations: int, shift: float, wish: int, run: Run, share: float = 1.0
+    ) -> None:
         self.query, self.observations, self.shift = knowledge.query, observations, shift
         order = torch.randperm(len(knowledge.public), generator=run.stream("public-order"), device=run.device)
         images = knowledge.public.images[order]
@@ -81,12 +86,13 @@ class Interview:
         if allowed < math.inf:
             images = images[: max(2, int(allowed) // self.draws)]
             self.draws = max(1, min(self.draws, int(allowed) // len(images)))
-        reserved = max(1, min(HELD, len(images) // 8))
-        self._held = self._as_sets(ask(self.query, images[:reserved], self.draws)), images[:reserved]
         self.bytes = self.draws * sum(s.bytes_per_sample for s in knowledge.activation)
+        self.share = share
+        reserved = max(1, int(min(share * HELD, len(images) // 8, share * HELD_BYTES / self.bytes)))
+        self._held = self._as_sets(ask(self.query, images[:reserved], self.draws)), images[:reserved]
         wanted = int(min(left(self.query), min(wish, ENOUGH) * self.draws)) // self.draws
         self.images = self._stretched(images[reserved:], wanted, run)
-        small = self.bytes * len(self.images) <= CACHE_BYTES
+        small = self.bytes * len(self.images) <= self.share * CACHE_BYTES
         self.kept = allowed < math.inf or (not self.random and small)
         self._answers: Activations | None = None
 
@@ -111,7 +117,7 @@ class Interview:
 
     def first(self, count: int) -> tuple[Activations, Tensor]:
         """The first ``count`` training pairs, or as many as memory allows: what closed forms are fitted to."""
-        images = self.images[: max(1, min(count, SAMPLE_BYTES // self.bytes))]
+        images = self.images[: max(1, min(count, int(self.share * SAMPLE_BYTES / self.bytes)))]
         if not self.kept:
             return ask(self.query, images, self.draws), images
         return tuple(a[: len(images)] for a in self._known(len(images))), images

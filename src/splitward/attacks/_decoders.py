@@ -105,6 +105,7 @@ class Decoder(nn.Module):
         self.stride, self.grid = canvas(self.readings, image)
         times = 3 if sets else 1
         coarse = channels_at(self.stride, image, width)
+        self.channels = coarse
         self.stems = nn.ModuleList()
         for r in self.readings:
             own = stride_of(r.grid, image)
@@ -114,6 +115,7 @@ class Decoder(nn.Module):
             maps = MapStem(times * r.channels, size, self.grid, coarse) if r.channels else None
             vectors = VectorStem(times * r.length, image, self.grid, coarse) if r.length else None
             self.stems.append(nn.ModuleDict({n: m for n, m in (("map", maps), ("vector", vectors)) if m is not None}))
+        self.told: nn.Module = nn.Identity()  # which defence it is: _panel
         self.trunk = nn.Sequential(*(Residual(coarse) for _ in range(depth)))
         rise: list[nn.Module] = []
         stride = self.stride
@@ -162,7 +164,7 @@ class Decoder(nn.Module):
         values = self.standardise(activations)
         with torch.autocast(values[0].device.type, enabled=False):
             linear: Tensor = self.linear(values)
-        hidden = self.trunk(self._embed(values))
+        hidden = self.trunk(self.told(self._embed(values)))
         fine = centred(F.gelu(self.rise(hidden)), self.image.shape[-2:])
         seen = torch.cat([fine, linear.clamp(-0.5, 1.5).to(fine.dtype)], 1)
         added: Tensor = self.last(F.gelu(self.refine(seen)))

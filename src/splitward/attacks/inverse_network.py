@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from splitward.attacks._affine import identify
 from splitward.attacks._asking import Interview
 from splitward.attacks._decoders import Decoder, ScriptDecoder
+from splitward.attacks._panel import make_panel, train_panel
 from splitward.attacks._training import Schedule, invert, picture_loss, train_decoder
 from splitward.core.knowledge import Activations, BlackBox
 from splitward.core.protocols import Inverter
@@ -106,6 +107,35 @@ class InverseNetwork:
 
         train_decoder(decoder, source, schedule, loss, run)
         return LearnedInverse(decoder, *source.held())
+
+    def prepare_several(self, knowledge: Sequence[BlackBox], run: Run) -> list[Inverter]:
+        """Ask one device under several defences, and train decoders for each that share most of their weights.
+
+        It saves work and grants nothing: each decoder still sees answers of its own device only, of which there are as
+        many as it likes, and what the shared weights learn from the others could be learnt from those with more steps.
+        Under a query budget that is not so, and every attacker trains alone. (A white-box attacker can make the answers
+        of any defence himself.)
+        """
+        shares = len(knowledge)
+        sources = [
+            Interview(
+                known, self.observations, self.shift, self.steps * self.batch, run.child(f"{known.defence}"), 1 / shares
+            )
+            for known in knowledge
+        ]
+        first = knowledge[0]
+
+        def make() -> Decoder:
+            with run.constructing("decoder"):
+                return Decoder(first.activation, first.input, self.width, self.depth, self.observations > 1)
+
+        panel = make_panel(make, shares)
+
+        def loss(guess: Tensor, truth: Tensor) -> Tensor:
+            return picture_loss(guess, truth, self.structure)
+
+        train_panel(panel, sources, Schedule(self._count(sources[0]), self.batch, self.learning_rate), loss, run)
+        return [LearnedInverse(decoder, *source.held()) for decoder, source in zip(panel, sources, strict=True)]
 
     def _count(self, source: Interview) -> int:
         if self.epochs is None or self.steps == 0:

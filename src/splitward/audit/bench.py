@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from splitward.audit.grant import grant
 from splitward.audit.plant import planted
 from splitward.audit.suite import Entry
 from splitward.audit.world import World, observe, samples_hash
+from splitward.core.defence import Chain
 from splitward.core.errors import AttackError
 from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter, threat_model
@@ -50,14 +51,14 @@ class _Prepared:
     inverter: Inverter
     run: Run
     trace: Trace
-    knowledge: Any
+    knowledge: list[Any]
     seconds: float
     built_on: list[_Prepared]
 
     @property
     def queries(self) -> int:
         """Questions to the device, those of the attacks that it builds on included."""
-        own = int(getattr(getattr(self.knowledge, "query", None), "used", 0))
+        own = sum(int(getattr(getattr(known, "query", None), "used", 0)) for known in self.knowledge)
         return own + sum(other.queries for other in self.built_on)
 
 
@@ -68,11 +69,16 @@ def digest(*parts: Any) -> str:
 
 @dataclass
 class Bench:
-    """Prepared attacks, their outcomes and their controls, by content address. Secrets stay here."""
+    """Prepared attacks, their outcomes and their controls, by content address. Secrets stay here.
+
+    ``panel``: the defences of a sweep for which an attack that can (``prepare_several``) is prepared all at once, by
+    those who know of them; never under a query budget. It is part of the address of all that follows from it.
+    """
 
     run: Run
     secrets: Samples
     budget: int | None = None
+    panel: tuple[Chain, ...] = ()
     floors: dict[str, Any] = field(default_factory=dict)
     judges: dict[str, Any] = field(default_factory=dict)
     _prepared: dict[str, _Prepared] = field(default_factory=dict)
@@ -85,7 +91,7 @@ class Bench:
     def address(self, name: str, parameters: dict[str, Any], believed: World, true: World) -> str:
         """The content address of one trial (or floor): the same address, the same numbers."""
         machine = (__version__, torch.__version__, torch.get_num_threads(), str(self.run.device))
-        worlds = (believed.key, true.key)
+        worlds = (believed.key, true.key, *(w.key for w in self._panel(believed)))
         budget = None if name.startswith("floor/") else self.budget  # a floor asks nobody
         return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, budget, *machine)
 
@@ -93,20 +99,30 @@ class Bench:
         """What the device sends for the secrets: the same draws for every attack on this world."""
         return observe(world, self.secrets.images, self.run.stream(f"wire-noise/{world.key}"))
 
+    def _panel(self, believed: World) -> list[World]:
+        """The worlds for which one preparation serves, ``believed`` among them; none where each stands alone."""
+        if self.budget is not None or believed.chain not in self.panel:
+            return []
+        return [replace(believed, chain=chain) for chain in self.panel]
+
     def _prepare(self, entry: Entry, believed: World) -> _Prepared:
-        key = digest(entry.role, entry.parameters, believed.key)
-        if key not in self._prepared:
-            role = f"attack/{entry.role}/{believed.key}"
+        several = self._panel(believed) if hasattr(entry.attack, "prepare_several") else []
+        worlds = several or [believed]
+        keys = [digest(entry.role, entry.parameters, w.key, *(s.key for s in several)) for w in worlds]
+        if keys[0] not in self._prepared:
+            role = f"attack/{entry.role}/{digest(*keys) if several else believed.key}"
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
-            knowledge = grant(entry.kind, believed, self.run.child(f"grant/{role}"), self.budget)
+            granted = self.run.child(f"grant/{role}")
+            held = [grant(entry.kind, w, granted.child(w.key) if several else granted, self.budget) for w in worlds]
             run = self.run.child(role)
             built_on: list[_Prepared] = []
             run.workshop = functools.partial(self._shared, believed, entry.repetition, built_on)
             start = time.perf_counter()
-            inverter = entry.attack.prepare(knowledge, run)
+            made = entry.attack.prepare_several(held, run) if several else [entry.attack.prepare(held[0], run)]
             seconds = time.perf_counter() - start
-            self._prepared[key] = _Prepared(inverter, run, run.trace, knowledge, seconds, built_on)
-        return self._prepared[key]
+            for key, inverter in zip(keys, made, strict=True):
+                self._prepared[key] = _Prepared(inverter, run, run.trace, held, seconds, built_on)
+        return self._prepared[keys[self.panel.index(believed.chain) if several else 0]]
 
     def _shared(
         self, believed: World, repetition: int, built_on: list[_Prepared], attack: Any, knowledge: Any

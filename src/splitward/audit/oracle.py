@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from splitward.core.defence import Chain
-from splitward.core.edge import Edge, release
+from splitward.core.edge import Edge, Sender
 from splitward.core.errors import BudgetExceeded
 
 
@@ -20,9 +20,11 @@ class DeviceOracle:
         self.used = 0
         self.budget = budget
 
+        send = Sender(edge, chain, generator)
+
         @torch.no_grad()
         def ask(pixels: Tensor) -> tuple[Tensor, ...]:
-            return tuple(part.detach() for part in release(edge, chain, pixels.detach(), generator))
+            return tuple(part.detach() for part in send(pixels))
 
         self._ask = ask
 

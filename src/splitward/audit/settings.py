@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,9 @@ from splitward.core.errors import UsageError
 class AuditSettings(BaseModel):
     """Everything that ``splitward audit`` can be told.
 
-    ``at``, ``defences`` and ``query_budget`` may be several: the audit is then a sweep over all of them. ``defence`` is
-    one chain, in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``. A query budget of None is
-    written ``all``. ``public``: see ``data.auxiliary``.
+    ``at``, ``defences``, ``observations`` and ``query_budget`` may be several: the audit is then a sweep over all of
+    them. ``defence`` is one chain, in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``. A
+    query budget of None is written ``all``. ``public``: see ``data.auxiliary``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,7 +29,7 @@ class AuditSettings(BaseModel):
     defences: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ("all",)
     samples: int = Field(100, ge=2)
-    observations: int = Field(1, ge=1)
+    observations: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     seed: int = Field(0, ge=0)
     effort: Literal["quick", "standard", "thorough"] = "standard"
     released: Literal["none", "label", "probabilities", "logits"] = "label"
@@ -54,9 +55,9 @@ class AuditSettings(BaseModel):
     def _several(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("query_budget", mode="before")
+    @field_validator("query_budget", "observations", mode="before")
     @classmethod
-    def _budgets(cls, value: Any) -> Any:
+    def _numbers(cls, value: Any) -> Any:
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         words = [part.strip() if isinstance(part, str) else part for part in parts]
         return tuple(dict.fromkeys(None if word == "all" else word for word in words))
@@ -71,7 +72,8 @@ class AuditSettings(BaseModel):
     @property
     def is_sweep(self) -> bool:
         """Whether more than one record comes of it."""
-        return len(self.at) * len(self.chains) * len(self.query_budget) > 1
+        several = (self.at, self.chains, self.observations, self.query_budget)
+        return math.prod(map(len, several)) > 1
 
     @property
     def folder(self) -> Path:
@@ -89,7 +91,8 @@ class AuditSettings(BaseModel):
         later = ("unlike", "public", "attack_seeds")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
         known = self.model_dump(mode="json", exclude=apart | unused)
-        return known | ({"query_budget": self.query_budget[0]} if len(self.query_budget) == 1 else {})
+        numbers = {name: getattr(self, name) for name in ("query_budget", "observations")}
+        return known | {name: several[0] for name, several in numbers.items() if len(several) == 1}
 
 
 def slug(text: str) -> str:

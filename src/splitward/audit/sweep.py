@@ -100,17 +100,12 @@ def run_settings(
 ) -> Iterator[tuple[Path, schema.Record]]:
     """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
     chains = [parse_chain(text) for text in settings.chains]
-    entries = repeated(suite(settings.attacks, settings.effort, settings.observations), settings.attack_seeds)
+    most, budgets = max(settings.observations), settings.query_budget
+    entries = repeated(suite(settings.attacks, settings.effort, most), settings.attack_seeds)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
     numbers = Settings(
-        settings.samples,
-        settings.observations,
-        settings.seed,
-        settings.effort,
-        settings.released,
-        None,
-        settings.unlike,
+        settings.samples, most, settings.seed, settings.effort, settings.released, unlike=settings.unlike
     )
     roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
     exported = export(scene.victim.model, scene.public.images[:2])
@@ -118,19 +113,22 @@ def run_settings(
     refuse_misfit(settings.unlike, roles.secrets, roles.public, run)
     claim(settings.folder, settings)
     if say is not None and settings.effort != "quick":
-        targets = [Target(h, c) for h in halves.values() for c in chains for _ in settings.query_budget]
+        targets = [
+            Target(h, c) for h in halves.values() for c in chains for _ in budgets for _ in settings.observations
+        ]
         _announce(entries, targets, roles, numbers, run, say)
     floors: dict[str, Any] = {}
     judges: dict[str, Any] = {}
-    for budget in settings.query_budget:
-        bench = Bench(run, roles.secrets, budget, floors, judges)
-        asked = "" if len(settings.query_budget) == 1 else f"-{budget if budget is not None else 'all'}-queries"
-        for at, chain in itertools.product(settings.at, chains):
-            folder = settings.folder / slug(f"{at}-{chain}{asked}") if settings.is_sweep else settings.folder
+    for budget in budgets:
+        bench = Bench(run, roles.secrets, budget, floors=floors, judges=judges)
+        for at, chain, k in itertools.product(settings.at, chains, settings.observations):
+            asked = "" if len(budgets) == 1 else f"-{budget if budget is not None else 'all'}-queries"
+            seen = "" if len(settings.observations) == 1 else f"-seen-{k}"
+            folder = settings.folder / slug(f"{at}-{chain}{asked}{seen}") if settings.is_sweep else settings.folder
             target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
             record = audit(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
-                samples=settings.samples, observations=settings.observations, seed=settings.seed,
+                samples=settings.samples, observations=k, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=budget,
                 unlike=settings.unlike, attack_seeds=settings.attack_seeds, out=folder, run=run, bench=bench,
                 data=scene.data, command=command,

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from splitward.core.defence import Chain
-from splitward.core.edge import Edge, release
+from splitward.core.edge import Edge, Sender, release
 from splitward.core.errors import ModelError
 from splitward.core.knowledge import Activations, Samples, Task
 from splitward.core.spec import TensorSpec
@@ -51,10 +51,8 @@ class World:
 @torch.no_grad()
 def observe(world: World, images: Tensor, generator: Generator) -> Activations:
     """What crosses the wire for ``images`` (N, C, H, W): tensors (N, k, *shape), k fresh draws of each."""
-    parts = [
-        [release(world.edge, world.chain, batch, generator) for _ in range(world.observations)]
-        for batch in images.split(BATCH)
-    ]
+    send = Sender(world.edge, world.chain, generator)
+    parts = [[send(batch) for _ in range(world.observations)] for batch in images.split(BATCH)]
     count = len(world.activation)
     return tuple(torch.cat([torch.stack([draw[i] for draw in draws], 1) for draws in parts]) for i in range(count))
 

@@ -29,7 +29,7 @@ def audit_command(
     attacks: Annotated[str | None, Option("--attacks", help="Names, threat models, or all; with commas.")] = None,
     samples: Annotated[int | None, Option("--samples", help="Secrets to attack. [default: 100]")] = None,
     observations: Annotated[
-        int | None, Option("--observations", help="Times each secret is seen. [default: 1]")
+        str | None, Option("--observations", help="Times each secret is seen; several: a sweep. [default: 1]")
     ] = None,
     seed: Annotated[int | None, Option("--seed", help="Every random draw follows from it. [default: 0]")] = None,
     effort: Annotated[str | None, Option("--effort", help="quick, standard or thorough. [default: standard]")] = None,

@@ -36,7 +36,7 @@ def trials_table(record: Record) -> Table:
     """Floors and trials of one record, floors first."""
     target = record.target
     table = Table(
-        title=f"{target.model.name} at {target.cut.name}, defence {target.defence}",
+        title=f"{target.model.name} at {target.cut.name}, defence {target.defence}{sentences.seen(record)}",
         title_justify="left",
         box=SIMPLE,
         pad_edge=False,

@@ -63,8 +63,31 @@ class Edge(nn.Module):
 
 def release(edge: Edge, chain: Chain, pixels: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     """What the defended device sends for ``pixels``: one fresh draw, each tensor (N, *shape). Differentiable."""
-    inside = chain.at("input").sample(edge.normalise(pixels), generator)
-    activation = edge.body(inside)
-    wire = chain.at("wire")
-    parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
-    return tuple(wire.sample(part, generator) for part in parts)
+    return Sender(edge, chain, generator)(pixels)
+
+
+class Sender:
+    """A defended device: a fresh draw for every call; what its defences do not change is computed once for a picture.
+
+    That is the activation, where no defence acts on the input and the same, unchanged tensor is sent again.
+    """
+
+    def __init__(self, edge: Edge, chain: Chain, generator: Generator) -> None:
+        self.edge, self.generator = edge, generator
+        self.at_input, self.wire = chain.at("input"), chain.at("wire")
+        self._last: tuple[Tensor, ...] = ()  # pixels, and what was computed for them
+        self._versions: tuple[int, ...] = ()
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What is sent for ``pixels`` (N, C, H, W): one fresh draw, each tensor (N, *shape). Differentiable."""
+        return tuple(self.wire.sample(part, self.generator) for part in self._computed(pixels))
+
+    def _computed(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        if self._last and self._last[0] is pixels and self._versions == tuple(t._version for t in self._last):
+            return self._last[1:]
+        activation = self.edge.body(self.at_input.sample(self.edge.normalise(pixels), self.generator))
+        parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
+        if self.wire and not self.at_input:
+            self._last = (pixels, *parts)
+            self._versions = tuple(t._version for t in self._last)
+        return parts

@@ -43,6 +43,9 @@ class Attack(Protocol[K_contra]):
     ``presets``: name -> field overrides; ``rmle:scripts`` is the preset ``scripts`` of ``rmle``.
     ``efforts``: effort -> field overrides, for the default preset.
     ``knows_defence``: False where the attack cannot use a defence's facts: it then runs only as a naive attacker.
+
+    Optional method: ``prepare_several(knowledge: Sequence[K], run) -> list[Inverter]``, the work for one device under
+    several defences at once, with an inverter for each: what serves all of them is learnt once.
     """
 
     name: ClassVar[str]

@@ -32,8 +32,14 @@ def check(record: Record) -> tuple[Check, ...]:
 
 
 def check_sweep(records: Sequence[Record]) -> tuple[Check, ...]:
-    """Checks that need several records of one model and data set: over the cuts, and over a defence's levels."""
-    return (*_rising_with_depth(records), *_rising_with_level(records))
+    """Checks that need several records of one model and data set: over the cuts, and over a defence's levels.
+
+    Only records with as many observations of each secret are compared.
+    """
+    alike: dict[int, list[Record]] = {}
+    for record in records:
+        alike.setdefault(sentences.observations(record), []).append(record)
+    return tuple(c for group in alike.values() for c in (*_rising_with_depth(group), *_rising_with_level(group)))
 
 
 def _ok(name: str, message: str) -> Check:

@@ -132,3 +132,14 @@ def listing(names: Iterable[str]) -> str:
     """
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def observations(record: Record) -> int:
+    """How many draws of each secret the attackers of a record saw."""
+    return max((trial.observations for trial in record.trials), default=1)
+
+
+def seen(record: Record) -> str:
+    """The same as an addition to a title: ``, 5 observations``; empty for one."""
+    count = observations(record)
+    return f", {count} observations" if count > 1 else ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from splitward.record import sentences
 from splitward.record.schema import Trial
 from splitward.report import figures, queries, wording
 from splitward.report.evidence import Evidence
@@ -79,13 +80,13 @@ class Panel:
 def ordered(evidences: Sequence[Evidence]) -> list[Evidence]:
     """By model, data and depth of the cut; no defence first, then by kind and level."""
 
-    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], float, str]:
+    def key(evidence: Evidence) -> tuple[str, str, int, bool, str, list[float], float, int, str]:
         target = evidence.record.target
         defence = target.defence
         return (
             target.model.name, target.data.name, target.cut.index,
             wording.defended(evidence.record), family(defence), _levels(defence), queries.budget(evidence.record),
-            evidence.folder,
+            sentences.observations(evidence.record), evidence.folder,
         )  # fmt: skip
 
     return sorted(evidences, key=key)
@@ -114,7 +115,8 @@ def panels(views: Sequence[TargetView]) -> list[Panel]:
     for view in views:
         target = view.record.target
         if target.accuracy and view.evidence.usable:
-            key = (target.model.name, target.data.name, view.where, view.evidence.metric)
+            where = f"{view.where}{sentences.seen(view.record)}"
+            key = (target.model.name, target.data.name, where, view.evidence.metric)
             groups.setdefault(key, []).append(view)
     found = []
     for (model, data, where, _), group in groups.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitward.record import nesting, unlike
+from splitward.record import nesting, sentences, unlike
 from splitward.record.meaning import ORDER
 from splitward.record.schema import Estimate, Floor, Record, Trial
 from splitward.report import facts, figures, games, wording
@@ -106,7 +106,7 @@ class TargetView:
     @property
     def defence(self) -> str:
         """The defence in words."""
-        return wording.defence_title(self.record.target.defence)
+        return wording.defence_title(self.record.target.defence) + sentences.seen(self.record)
 
 
 def target_view(evidence: Evidence, anchor: str) -> TargetView:
