@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from splitward.core.errors import RecordError, UsageError
-from splitward.record import files
+from splitward.core.errors import UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
+LIMIT_BYTES = 1 << 26
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """Data types of the wire -> bytes a number."""
@@ -77,14 +77,12 @@ class CutCosts(Part):
     elements: Whole
     refused: str = ""
     leaks_input: bool = False
-    edge_timing: Timing | None = None
-    cloud_timing: Timing | None = None
 
 
 class Costs(Part):
     """Costs of one model. ``threads`` and ``machine`` are those of the timings; ``engine``: who ran it."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     model: str
     input: tuple[Whole, ...]
     engine: str = ""
@@ -116,25 +114,27 @@ class Costs(Part):
 
 def load(path: Path | str) -> Costs:
     """The costs in a file. Raises UsageError where it is none."""
+    path = Path(path)
     try:
-        data = files.read_json(Path(path))
-    except RecordError as error:
-        raise UsageError(f"{str(error).rstrip('.')}; give a file of `splitward profile --out`.") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise UsageError(f"{path} is no cost file of this splitward; write one with `splitward profile M --out FILE`.")
-    try:
-        return Costs.model_validate(data)
+        if path.stat().st_size > LIMIT_BYTES:
+            raise UsageError(f"{path} is larger than any cost file; give a file of `splitward profile --out`.")
+        return Costs.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); give a file of `splitward profile --out`."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{path}: {where} is wrong ({first['msg']}); write it anew with `splitward profile`.") from error
+        raise UsageError(
+            f"{path}: {where} is wrong ({first['msg']}); write it anew with `splitward profile`."
+        ) from error
 
 
 def save(costs: Costs, path: Path | str) -> None:
     """Write the costs as JSON. Raises UsageError where that is not possible."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(Path(path), costs.model_dump(mode="json"))
+        Path(path).write_text(costs.model_dump_json(indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -89,7 +89,10 @@ def limits(problem: Problem, asked: Limits) -> list[Form]:
         found.append((Form(_first_weights(problem), none, 0.0, problem.held_bytes), asked.edge_memory_bytes))
     if problem.arrivals_per_ms:
         found.append((Form(none, problem.cloud_ms), 1 / problem.arrivals_per_ms))
-    return [combine([(1 / max(limit, 1.0), form), (-limit / max(limit, 1.0), Form(none, none, 0.0, 1.0))]) for form, limit in found]
+    return [
+        combine([(1 / max(limit, 1.0), form), (-limit / max(limit, 1.0), Form(none, none, 0.0, 1.0))])
+        for form, limit in found
+    ]
 
 
 def _first_weights(problem: Problem) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import math
 
 from splitward.core.errors import UsageError
 from splitward.plan.costs import Costs, Operation
-from splitward.plan.profiles import Device, Fit
+from splitward.plan.profiles import Device, Fit, Quantity
 
 MEASURED = "measured"
 """In place of a device's name: the timings in the cost file."""
@@ -30,8 +30,8 @@ def modelled_ms(operation: Operation, costs: Costs, device: Device, batch: int =
     if operation.kind in device.fits:
         scaled = {k: v if k == "weight_bytes" else v * batch for k, v in found.items()}
         return predict(device.fits[operation.kind], scaled)
-    rates = device.gflop_per_s
-    rate = rates.get(operation.kind) or rates.get("convolution")  # type: ignore[call-overload]
+    rates: dict[str, Quantity] = dict(device.gflop_per_s)  # type: ignore[arg-type]
+    rate = rates.get(operation.kind) or rates.get("convolution")
     compute = batch * found["flops"] / (rate.value * 1e6) if rate and rate.value else 0.0
     moved = found["weight_bytes"]
     if operation.flops:  # element-wise operators are fused with what feeds them: kernels of inference engines do that

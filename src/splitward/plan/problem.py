@@ -29,7 +29,7 @@ class Crossing:
 
     def leaves(self, held: list[bool]) -> bool:
         """Whether somebody else than these operations needs it."""
-        return (self.output and self.producer >= 0) or not all([held[v] for v in self.consumers])
+        return (self.output and self.producer >= 0) or not all(held[v] for v in self.consumers)
 
 
 @dataclass(frozen=True)
@@ -252,12 +252,15 @@ class Choice:
         """What is minimised."""
         value = 0.0
         for name, factor in weights.items():
-            value += factor * {
-                "latency": self.latency_ms,
-                "energy": self.energy_mj,
-                "throughput": self.bottleneck_ms,
-                "money": self.usd * 1e6,
-            }[name]
+            value += (
+                factor
+                * {
+                    "latency": self.latency_ms,
+                    "energy": self.energy_mj,
+                    "throughput": self.bottleneck_ms,
+                    "money": self.usd * 1e6,
+                }[name]
+            )
         return value
 
 

@@ -63,9 +63,7 @@ class Profile(Part):
             elif isinstance(held, dict):
                 for key, item in held.items():
                     inner = item.quantities() if isinstance(item, Profile) else {"": item}
-                    found |= {
-                        f"{name}.{key}.{k}".rstrip("."): q for k, q in inner.items() if isinstance(q, Quantity)
-                    }
+                    found |= {f"{name}.{key}.{k}".rstrip("."): q for k, q in inner.items() if isinstance(q, Quantity)}
         return found
 
 

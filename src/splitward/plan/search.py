@@ -106,8 +106,11 @@ def _closed(problem: Problem) -> Iterator[Choice]:
 
 
 class Branching:
-    """Branch and bound. A branch fixes some operations on the edge and some on the cloud; it is bounded by a minimum cut
-    of the objective with the limits in it (Lagrange multipliers), and by a mean of the stages for their maximum."""
+    """Branch and bound. A branch fixes some operations on the edge and some on the cloud.
+
+    It is bounded by a minimum cut of the objective with the limits in it (Lagrange multipliers), and by a weighted mean
+    of the stages in place of their maximum.
+    """
 
     def __init__(self, problem: Problem, weights: Weights, limits: Limits, known: list[Choice]) -> None:
         self.problem, self.weights, self.limits = problem, weights, limits

@@ -65,9 +65,9 @@ def time(ms: float) -> str:
     >>> time(1234.5)
     '1.23 s'
     """
-    return f"{ms / 1e3:.3g} s" if ms >= 1e3 else f"{ms:.3g} ms"
+    return f"{ms / 1e3:.3g} s" if ms >= 999.5 else f"{ms:.3g} ms"
 
 
 def energy(mj: float) -> str:
     """Millijoules for people."""
-    return f"{mj / 1e3:.3g} J" if mj >= 1e3 else f"{mj:.3g} mJ"
+    return f"{mj / 1e3:.3g} J" if mj >= 999.5 else f"{mj:.3g} mJ"

@@ -158,7 +158,7 @@ def alias_of(node: fx.Node) -> fx.Node | None:
 def _kind(node: fx.Node) -> Kind:
     name = operator_name(node)
     if "conv" in name and len(node.args) > 1 and isinstance(node.args[1], fx.Node):
-        weight, given = value(node.args[1]), value(node.args[0])
+        weight, given = value(node.args[1]), value(node.all_input_nodes[0])
         if not isinstance(weight, Tensor) or not isinstance(given, Tensor):
             return "other"
         if weight.shape[1] == 1 and given.shape[1] > 1:
