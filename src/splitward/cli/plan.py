@@ -119,8 +119,8 @@ def _weights(text: str) -> Weights:
             factor = -1.0
         if name not in known or not 0 < factor < float("inf"):
             raise UsageError(
-                f"--objective {text!r} is wrong at {part.strip()!r}; write one of {', '.join(known)}, or weights above 0 "
-                "as in latency=1,energy=0.5."
+                f"--objective {text!r} is wrong at {part.strip()!r}; write one of {', '.join(known)}, or weights "
+                "above 0 as in latency=1,energy=0.5."
             )
         weights[name] = factor  # type: ignore[index]
     return weights
@@ -194,7 +194,12 @@ def _with_device_memory(wanted: Wanted, setting: Setting) -> Wanted:
 def _evidence(given: dict[str, Any], setting: Setting) -> dict[Target, Evidence]:
     from splitward.plan import privacy
 
-    return privacy.read(given["runs"] or [], setting.costs.model, given["wire"])
+    folders = list(given["runs"] or [])
+    if given["audit"] != "none":  # where new audits go, too; a folder without a finished run is then no mistake
+        from splitward.cli.plan_audits import root
+
+        folders = [f for f in dict.fromkeys([*folders, root(given)]) if any(f.glob("**/record.json"))]
+    return privacy.read(folders, setting.costs.model, given["wire"])
 
 
 def _audited(found: Plan, known: dict[Target, Evidence], given: dict[str, Any]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +27,14 @@ def audit_missing(found: Plan, known: dict[Target, Evidence], given: dict[str, A
     return found
 
 
+def root(given: dict[str, Any]) -> Path:
+    """The folder of the audits: the first of --runs, or one that is named after what is audited."""
+    from splitward.audit.settings import slug
+
+    name = slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")
+    return (given["runs"] or [Path("runs") / name])[0]
+
+
 def _next(found: Plan, how: str, known: dict[Target, Evidence]) -> Row | None:
     from splitward.plan.choice import next_to_audit
 
@@ -39,18 +48,15 @@ def _next(found: Plan, how: str, known: dict[Target, Evidence]) -> Row | None:
 
 
 def _audit(row: Row, given: dict[str, Any]) -> Evidence:
-    from pathlib import Path
-
     from splitward.audit.settings import AuditSettings, slug
     from splitward.audit.sweep import run_settings
     from splitward.cli.progress import Bars
     from splitward.plan.privacy import evidence
 
-    root = (given["runs"] or [Path("runs") / slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")])[0]
     settings = AuditSettings(
         model=given["model"], data=given["data"], at=(row.name,), effort=given["effort"], samples=given["samples"],
         defence=() if row.defence == "none" else tuple(row.defence.split("+")), input=given["input"],
-        trust=given["trust"], judge=False, out=root / slug(f"{row.name}-{row.defence}"),
+        trust=given["trust"], judge=False, out=root(given) / slug(f"{row.name}-{row.defence}"),
     )  # fmt: skip
     if sys.stderr.isatty() or not given["as_json"]:
         typer.echo(f"splitward: auditing {row.name}, defence {row.defence}", err=True)

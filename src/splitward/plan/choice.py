@@ -31,7 +31,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Row:
-    """One cut with one defence. ``choice`` None: the cut itself is refused. ``value``: the objective, lower is better."""
+    """One cut with one defence. ``choice`` None: the cut itself is refused. ``value``: the objective."""
 
     name: str
     defence: str
@@ -82,7 +82,7 @@ def plan(setting: Setting, wanted: Wanted, known: Mapping[Target, Evidence]) -> 
     choices = {name: problem.evaluate(chosen) for name, chosen in sets.items()}
     order = sorted(choices, key=lambda n: (choices[n].edge.bit_count(), choices[n].edge))
     rows = [row for name in order for row in _rows(name, choices[name], wanted, known)]
-    rows = _with_refused(setting, _with_front(_with_advice(setting, rows)), wanted)
+    rows = _with_refused(setting, _with_front(_with_advice(setting, rows)))
     possible = [row for row in rows if row.feasible]
     best = min(possible, key=lambda r: (r.value, r.excess if r.excess is not None else 1.0), default=None)
     return Plan(setting, wanted, tuple(rows), best, solution, bool(known))
@@ -192,7 +192,7 @@ def _with_advice(setting: Setting, rows: Sequence[Row]) -> list[Row]:
     return [replace(row, advice=row.name == name) for row in rows]
 
 
-def _with_refused(setting: Setting, rows: Sequence[Row], wanted: Wanted) -> list[Row]:
+def _with_refused(setting: Setting, rows: Sequence[Row]) -> list[Row]:
     """With the cuts that cannot be made at all."""
     refused = [
         Row(c.name, "none", None, math.inf, None, None, {"cut": c.refused.rstrip(".")}, audited=False)

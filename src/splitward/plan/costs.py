@@ -18,7 +18,7 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}
 Kind = Literal[
     "convolution", "pointwise", "depthwise", "linear", "pooling", "normalisation", "activation", "other", "view"
 ]
-"""``pointwise``: a 1x1 convolution; ``linear``: any matrix product; ``view``: the same memory in another shape, free."""
+"""``pointwise``: a 1x1 convolution; ``linear``: any matrix product; ``view``: the same memory, free."""
 
 Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -110,8 +110,8 @@ def infeasible(plan: Plan) -> str:
     rows = [r for r in plan.rows if r.choice is not None]
     if unknown := [r for r in rows if set(r.reasons.values()) == {NOT_AUDITED}]:
         return (
-            f"no cut is known to keep the limits: {title(min(unknown, key=lambda r: r.value))} would be the cheapest of "
-            f"{len(unknown)} that were not audited; audit with --audit needed, or name records with --runs."
+            f"no cut is known to keep the limits: {title(min(unknown, key=lambda r: r.value))} would be the cheapest "
+            f"of {len(unknown)} that were not audited; audit with --audit needed, or name records with --runs."
         )
     options = dict.fromkeys(option for r in rows for option in r.reasons)
     ways = []

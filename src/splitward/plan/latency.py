@@ -56,7 +56,7 @@ def all_ms(costs: Costs, device: Device | None, batch: int = 1) -> list[float]:
         return [modelled_ms(o, costs, device, batch) for o in costs.operations]
     if not costs.measured:
         raise UsageError(
-            f"the costs of {costs.model} hold no timings; measure with `splitward profile M --out FILE`, or name a device."
+            f"the costs of {costs.model} hold no timings; measure with `splitward profile --out`, or name a device."
         )
     if batch > 1:
         raise UsageError("timings were taken for one sample at a time; leave --batch away, or name a device.")

@@ -128,7 +128,8 @@ def _allocations() -> Iterator[profile]:
 
 
 def _events(seen: profile) -> list[Any]:
-    assert seen.profiler is not None and seen.profiler.kineto_results is not None
+    assert seen.profiler is not None
+    assert seen.profiler.kineto_results is not None
     return list(seen.profiler.kineto_results.events())
 
 
