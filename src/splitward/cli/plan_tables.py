@@ -45,7 +45,7 @@ def _table(plan: Plan) -> Table:
     shown = _columns(plan)
     for heading in shown:
         left = heading in ("cut after", "defence")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "cut after")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "edge/link/cloud")
     for row in plan.rows:
         if row.choice is not None:
             cells = _cells(plan, row)

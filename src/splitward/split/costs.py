@@ -53,7 +53,8 @@ class _Reader:
         self.positions, self.flow, self.program = positions, flow, positions.program
         self.flops = operations(self.program.graph, self.program.modules)
         self.members: dict[int, list[fx.Node]] = defaultdict(list)
-        for node, position in flow.position.items():
+        self.position = positions_of(flow)
+        for node, position in self.position.items():
             self.members[position].append(node)
         self.tensors = [n for n in self.program.graph.nodes if n in flow.depends and isinstance(value(n), Tensor)]
         self.storages: dict[fx.Node, int] = {}
@@ -113,8 +114,8 @@ class _Reader:
     def _values(self) -> Iterator[Value]:
         returned = {leaf for leaf in self.program.outputs if isinstance(leaf, fx.Node)}
         for node in self.tensors:
-            position = self.flow.position[node]
-            users = {self.flow.position[u] for u in self._users(node)} - {position}
+            position = self.position[node]
+            users = {self.position[u] for u in self._users(node)} - {position}
             held = value(node)
             found = layouts(held.shape)
             spec = wire_spec(held, found[0]) if found and transportable(held) else None
@@ -139,6 +140,12 @@ class _Reader:
                 yield from self._users(user)
             else:
                 yield user
+
+
+def positions_of(flow: Flow) -> dict[fx.Node, int]:
+    """The operation with which each node is computed; what comes after the last one goes with it."""
+    last = len(flow.heads) - 1
+    return {node: min(position, last) for node, position in flow.position.items()}
 
 
 def alias_of(node: fx.Node) -> fx.Node | None:

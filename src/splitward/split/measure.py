@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from splitward.core.errors import UsageError
 from splitward.plan.costs import Costs, Timing
+from splitward.split.costs import positions_of
 from splitward.split.cuts import Positions
 from splitward.split.flow import Flow
 
@@ -68,6 +69,7 @@ def _run(
 ) -> dict[int, float]:
     """One pass over the graph: seconds of each position. Values are dropped after their last use, as in a half."""
     program, clock = positions.program, time.perf_counter
+    where = positions_of(flow)
     sums: dict[int, float] = defaultdict(float)
     start = clock()
     env: dict[fx.Node, Any] = {program.input: positions.normalise(pixels)}
@@ -79,7 +81,7 @@ def _run(
         elif node.op in ("call_function", "call_module"):
             args, kwargs = map_aggregate((node.args, node.kwargs), lambda a: env[a] if isinstance(a, fx.Node) else a)
             target = program.modules[str(node.target)] if node.op == "call_module" else node.target
-            position = flow.position.get(node, 0)
+            position = where.get(node, 0)
             with named(position) if named else contextlib.nullcontext():
                 start = clock()
                 env[node] = target(*args, **kwargs)
