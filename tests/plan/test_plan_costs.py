@@ -1,4 +1,4 @@
-"""Costs of real graphs: what crosses, memory as the allocator sees it, and the optimum on every model of the cut tests."""
+"""Costs of real graphs: what crosses, memory as the allocator sees it, the optimum on every model of the cut tests."""
 
 import math
 import random
@@ -55,9 +55,8 @@ def closed_sets(problem, most):
 
 @pytest.mark.parametrize("case", EACH)
 def test_the_optimum_on_every_model_of_the_cut_tests_is_that_of_brute_force(case):
-    positions, found = captured(case)
-    link = network("wifi")
-    problem = Setting(found, device("tk1-gpu"), device("server-k40"), link).problem()
+    _, found = captured(case)
+    problem = Setting(found, device("tk1-gpu"), device("server-k40"), network("wifi")).problem()
     draws = random.Random(0)
     edge = tuple(draws.uniform(0, 10) for _ in range(problem.size))
     cloud = tuple(draws.uniform(0, 2) for _ in range(problem.size))

@@ -74,7 +74,6 @@ def plan_command(
 
 
 def _wanted(given: dict[str, Any]) -> Wanted:
-    from splitward.core.defence_text import parse_chain
     from splitward.core.errors import UsageError
     from splitward.plan.choice import Wanted
     from splitward.plan.problem import Limits
@@ -95,9 +94,9 @@ def _wanted(given: dict[str, Any]) -> Wanted:
         limit("edge_memory", "size", "--edge-memory"), limit("bytes_", "size", "--bytes"),
     )  # fmt: skip
     chains = tuple(dict.fromkeys(given["defence"] or ["none"]))
-    if (
-        given["audit"] != "none"
-    ):  # loads torch; without audits an unknown defence has no record, and is said to have none
+    if given["audit"] != "none":  # loads torch; without audits an unknown defence has no record, and that is said
+        from splitward.core.defence_text import parse_chain
+
         for text in chains:
             parse_chain(text)
     return Wanted(_weights(given["objective"]), limits, given["min_accuracy"], given["max_excess"], chains)
