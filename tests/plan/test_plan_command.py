@@ -9,7 +9,7 @@ import pytest
 
 from plan.test_plan_alexnet import COSTS, said
 from record.factory import make_record
-from splitward.plan import choice, costs, privacy, profiles, setting, uncertainty
+from splitward.plan import choice, costs, document, privacy, profiles, setting, uncertainty
 from splitward.plan.problem import Limits
 from splitward.record import store
 
@@ -233,3 +233,59 @@ def test_the_page_names_the_choice_and_every_reason(capsys, tmp_path):
     page = Path(tmp_path / "plan.html").read_text()
     assert "pool5" in page
     assert "it needs 231 MB on the edge, above the limit of 200 MB" in page
+
+
+def parallel():
+    """x feeds a, which is slow on the edge, and b, which is slow on the cloud; y joins them."""
+    values = [
+        costs.Value(producer=-1, consumers=(0,), elements=100, bytes=400, raw=True, storage=0),
+        costs.Value(producer=0, consumers=(1, 2), elements=50, bytes=200, storage=1),
+        costs.Value(producer=1, consumers=(3,), elements=50, bytes=200, storage=2),
+        costs.Value(producer=2, consumers=(3,), elements=1, bytes=4, storage=3),
+        costs.Value(producer=3, consumers=(), elements=1, bytes=4, output=True, storage=4),
+    ]
+    operations = [
+        costs.Operation(name="x", kind="other"),
+        costs.Operation(name="a", kind="convolution", flops=400_000_000),
+        costs.Operation(name="b", kind="pooling"),
+        costs.Operation(name="y", kind="convolution", flops=400_000_000),
+    ]
+    cuts = [costs.CutCosts(name=n, last=i, elements=e) for i, (n, e) in enumerate((("x", 50), ("a", 100), ("b", 51)))]
+    return costs.Costs(
+        model="parallel", input=(1, 10, 10), weights={}, operations=tuple(operations), values=tuple(values),
+        cuts=tuple(cuts),
+    )  # fmt: skip
+
+
+def test_the_best_cut_may_lie_between_branches_and_is_then_not_allowed_under_limits_on_leakage(capsys):
+    slow = profiles.Fit(form="linear", features=(), coefficients=(1000.0,), error=0, samples=1)
+    cloud = profiles.Device(title="slow at pooling", role="cloud", fits={"pooling": slow})
+    device = profiles.device("mobile")
+    where = setting.Setting(parallel(), device, cloud, profiles.network("wifi", device))
+    found = choice.plan(where, choice.Wanted({"latency": 1.0}, Limits()), {})
+    assert found.best.name == "x+b"
+    assert found.best.choice.wire_bytes == 4 * 51
+    assert "several branches" in document.audit_settings(found, None)
+    private = choice.plan(where, choice.Wanted({"latency": 1.0}, Limits(), max_excess=0.5), {})
+    refused = next(r for r in private.rows if r.name == "x+b")
+    assert refused.reasons == {"--max-excess": choice.BRANCHES}
+    assert choice.next_to_audit(private).name == "b"
+
+
+@pytest.mark.slow
+def test_an_audit_on_demand_decides(tmp_path, capsys):
+    words = (
+        "plan", "--model", "lenet5", "--data", "digits", "--cloud", "server-k40", "--edge-memory", "200 kB",
+        "--max-excess", "0.9", "--audit", "needed", "--samples", "20", "--runs", str(tmp_path / "runs"), "--json",
+    )  # fmt: skip
+    code, output = said(capsys, *words)
+    told = json.loads(output.out)
+    audited = [row for row in told["cuts"] if row["audited"]]
+    assert audited
+    assert told["certain"]
+    assert code == (0 if told["choice"] else 2)
+    if told["choice"]:
+        chosen = next(r for r in told["cuts"] if r["name"] == told["choice"])
+        assert chosen["excess"] <= 0.9
+    code, again = said(capsys, *words)
+    assert json.loads(again.out)["choice"] == told["choice"]  # from the records, without another audit

@@ -31,8 +31,8 @@ def root(given: dict[str, Any]) -> Path:
     """The folder of the audits: the first of --runs, or one that is named after what is audited."""
     from splitward.audit.settings import slug
 
-    name = slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")
-    return (given["runs"] or [Path("runs") / name])[0]
+    named: list[Path] = given["runs"] or []
+    return named[0] if named else Path("runs") / slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")
 
 
 def _next(found: Plan, how: str, known: dict[Target, Evidence]) -> Row | None:

@@ -13,6 +13,7 @@ from splitward.plan.search import Solution, enumerate_choices, solve
 from splitward.plan.setting import CLOUD_ONLY, EDGE_ONLY, Setting
 
 NOT_AUDITED = "its leakage has not been audited"
+BRANCHES = "it cuts several branches at different depths, where no audit can be made"
 
 Reasons = dict[str, str]
 """The limit's option -> one clause with numbers."""
@@ -81,7 +82,9 @@ def plan(setting: Setting, wanted: Wanted, known: Mapping[Target, Evidence]) -> 
     sets |= _recorded(setting, problem, known, sets)
     choices = {name: problem.evaluate(chosen) for name, chosen in sets.items()}
     order = sorted(choices, key=lambda n: (choices[n].edge.bit_count(), choices[n].edge))
-    rows = [row for name in order for row in _rows(name, choices[name], wanted, known)]
+    named = {c.name for c in setting.costs.cuts} | {CLOUD_ONLY, EDGE_ONLY}
+    unknown = {name: NOT_AUDITED if name in named else BRANCHES for name in order}
+    rows = [row for name in order for row in _rows(name, choices[name], wanted, known, unknown[name])]
     rows = _with_refused(setting, _with_front(_with_advice(setting, rows)))
     possible = [row for row in rows if row.feasible]
     best = min(possible, key=lambda r: (r.value, r.excess if r.excess is not None else 1.0), default=None)
@@ -111,7 +114,7 @@ def _recorded(
     return {name: c.edge for c in every or () if (name := setting.name(c.edge)) in missing}
 
 
-def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evidence]) -> list[Row]:
+def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evidence], unknown: str) -> list[Row]:
     alone = name in (CLOUD_ONLY, EDGE_ONLY)
     undefended = next((e.undefended for e in known.values() if e.undefended is not None), None)
     found = []
@@ -121,7 +124,7 @@ def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evid
             said = Evidence(undefended, undefended, 0.0, True)
         elif name == CLOUD_ONLY:
             said = Evidence(undefended, undefended, 1.0, True)
-        reasons = _costs_too_much(choice, wanted.limits) | _says_no(name, said, wanted)
+        reasons = _costs_too_much(choice, wanted.limits) | _says_no(name, said, wanted, unknown)
         found.append(
             Row(
                 name,
@@ -156,7 +159,7 @@ def _costs_too_much(choice: Choice, limits: Limits) -> Reasons:
     return found
 
 
-def _says_no(name: str, said: Evidence | None, wanted: Wanted) -> Reasons:
+def _says_no(name: str, said: Evidence | None, wanted: Wanted, unknown: str) -> Reasons:
     found = {}
     if wanted.max_excess is not None:
         if name == CLOUD_ONLY and wanted.max_excess < 1:
@@ -164,7 +167,7 @@ def _says_no(name: str, said: Evidence | None, wanted: Wanted) -> Reasons:
                 f"it sends the input itself, an excess of 1 above the limit of {wanted.max_excess:g}"
             )
         elif said is None:
-            found["--max-excess"] = NOT_AUDITED
+            found["--max-excess"] = unknown
         elif not said.believable:
             found["--max-excess"] = f"there is no believable verdict ({said.why.rstrip('.')})"
         elif said.excess is not None and said.excess > wanted.max_excess:
@@ -173,7 +176,7 @@ def _says_no(name: str, said: Evidence | None, wanted: Wanted) -> Reasons:
             )
     if wanted.min_accuracy is not None:
         if said is None:
-            found["--min-accuracy"] = NOT_AUDITED
+            found["--min-accuracy"] = unknown
         elif said.accuracy is None and name not in (CLOUD_ONLY, EDGE_ONLY):
             found["--min-accuracy"] = "its accuracy was not measured"
         elif said.accuracy is not None and said.accuracy < wanted.min_accuracy:

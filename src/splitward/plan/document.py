@@ -84,8 +84,10 @@ def audit_settings(plan: Plan, data: str | None) -> str:
     """The choice as an AUDIT.toml; a comment where there is nothing to audit."""
     best = plan.best
     heads = [f"# {text}" for text in explain.sentences(plan)[:2]]
-    if best is None or best.name in (EDGE_ONLY, CLOUD_ONLY):
-        return "\n".join([*heads, "# There is no cut in it, so there is nothing to audit.", ""])
+    if best is None or best.name not in {c.name for c in plan.setting.costs.cuts}:
+        alone = best is None or best.name in (EDGE_ONLY, CLOUD_ONLY)
+        why = "there is no cut in it" if alone else "it cuts several branches at different depths"
+        return "\n".join([*heads, f"# There is nothing to audit: {why}.", ""])
     lines = [f"model = {json.dumps(plan.setting.costs.model)}", f"at = {json.dumps([best.name])}"]
     if data:
         lines.insert(1, f"data = {json.dumps(data)}")

@@ -99,15 +99,15 @@ class Setting:
         return replace(self, uplink_mbit_per_s=mbit_per_s)
 
     def name(self, chosen: int) -> str:
-        """A choice's name: that of its cut, or the last operations of its branches joined by ``+``."""
+        """A choice's name: that of its cut, or of the operations that send something, joined by ``+``."""
         operations = self.costs.operations
         if not chosen or chosen + 1 == 1 << len(operations):
             return EDGE_ONLY if chosen else CLOUD_ONLY
         named = {mask(range(c.last + 1)): c.name for c in self.costs.cuts}
         if chosen in named:
             return named[chosen]
-        inner = {c.producer for c in self.costs.values if any(chosen >> v & 1 for v in c.consumers)}
-        return "+".join(operations[v].name for v in members(chosen) if v not in inner)
+        sending = {c.producer for c in self.costs.values if c.output or any(not chosen >> v & 1 for v in c.consumers)}
+        return "+".join(operations[v].name for v in members(chosen) if v in sending)
 
     def quantities(self) -> dict[str, Quantity]:
         """Every constant with its source."""
