@@ -49,6 +49,7 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 bench: $(VENV)/.dev ## Speed, against a straightforward reference in the same run
 	$(BIN)/python benchmarks/bench_rmle.py
 	$(BIN)/python benchmarks/bench_inverse_network.py
+	cd benchmarks && ../$(BIN)/python bench_plan.py
 
 docs: $(VENV)/.docs ## Documentation, into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -9,11 +9,14 @@ import typer
 
 from splitward._version import __version__
 from splitward.cli.audit import audit_command
+from splitward.cli.calibrate import calibrate_command
 from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
 from splitward.cli.data import data_app
 from splitward.cli.demo import demo_command
 from splitward.cli.list import list_command
+from splitward.cli.plan import plan_command
+from splitward.cli.profile import profile_command
 from splitward.cli.report import report_command
 from splitward.cli.score import score_command
 from splitward.cli.train import train_command
@@ -33,6 +36,9 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("audit")(audit_command)
 app.command("cuts")(cuts_command)
+app.command("profile")(profile_command)
+app.command("calibrate")(calibrate_command)
+app.command("plan")(plan_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("score")(score_command)

@@ -1,0 +1,1 @@
+"""Where to cut: latency, energy, memory, money and measured leakage together. Pure functions; free of torch."""
