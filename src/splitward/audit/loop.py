@@ -93,9 +93,13 @@ def as_samples(value: Samples | Tensor, name: str) -> Samples:
 
 
 def cast(
-    pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None
-) -> Cast:
-    """Draw the secrets from ``pool``; the rest are other users, and decoys: those that are no user's come first."""
+    pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None,
+    chosen: Sequence[int] = (),
+) -> Cast:  # fmt: skip
+    """Draw the secrets from ``pool``, or take those ``chosen`` by index; the rest are other users, and decoys.
+
+    Decoys that are no user's come first.
+    """
     from splitward.data.dataset import refuse_overlap
 
     refuse_overlap(public=public, secrets=pool)
@@ -103,6 +107,9 @@ def cast(
         raise UsageError(f"{settings.samples} secrets were asked for and {pool.name} holds {len(pool)}; ask for fewer.")
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, "secrets"))
     order = torch.randperm(len(pool), generator=generator)
+    if chosen:
+        named = torch.tensor(sorted(set(chosen)))
+        order = torch.cat([named, order[~torch.isin(order, named)]])
     secrets = pool[order[: settings.samples].sort().values]
     others = pool[order[settings.samples : settings.samples + TRAFFIC].sort().values]
 
@@ -285,7 +292,7 @@ def audit(
     *,
     secrets: Samples | Tensor,
     public: Samples | Tensor,
-    samples: int = 100,
+    samples: int | Sequence[int] = 100,
     observations: int = 1,
     seed: int = 0,
     effort: str = "standard",
@@ -301,8 +308,8 @@ def audit(
 ) -> schema.Record:
     """Attack ``target`` and return the record, with its verdict.
 
-    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
-    traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
+    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn (or taken, where these are different
+    indices into it); the others serve as other users' traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
     user declares as released anyway (none, label, probabilities, logits). ``unlike``: kinds of secrets unlike the
     public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``out``: a folder;
     trials are written there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
@@ -311,17 +318,17 @@ def audit(
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
     """
-    settings = Settings(samples, observations, seed, effort, released, query_budget, tuple(unlike))
+    count, chosen = (samples, ()) if isinstance(samples, int) else (len(samples), samples)
+    settings = Settings(count, observations, seed, effort, released, query_budget, tuple(unlike))
     run = run or Run(seed)
     entries = _entries(attacks, settings)
-    cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
+    cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data, chosen)
     _refuse_misfit(target, cast_)
     bench = bench or Bench(run, cast_.secrets, query_budget)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.chain))
-    run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
+    run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 1)
     measured = task_accuracy(state.world, cast_.held_out, run)
-    run.progress.advance(1, "floors")
     reached = state.floors(cast_)
     done = state.trials(trials)
     run.progress.advance(1, "judge" if judge else "")
@@ -329,7 +336,7 @@ def audit(
         status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
         effort=effort, asked=tuple(e.name for e in entries),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
-        samples=samples, environment=environment(run.device), target=described(target, cast_.data, measured),
+        samples=count, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
         descriptions=state.descriptions(trials),
     )  # fmt: skip
