@@ -55,7 +55,9 @@ def reproduce_command(
 
 def _print(document: dict[str, Any], page: Path) -> None:
     for name, target in document["targets"].items():
-        typer.echo(f"{name:<10} {target['status']:<9} {target['audits']:>3}/{target['audits_due']:<3} {target['title']}")
+        typer.echo(
+            f"{name:<10} {target['status']:<9} {target['audits']:>3}/{target['audits_due']:<3} {target['title']}"
+        )
     typer.echo("")
     for claim in document["claims"]:
         typer.echo(f"{claim['verdict']}: {claim['claim']} ({claim['section']})")

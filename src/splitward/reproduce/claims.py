@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from splitward.reproduce.rows import Row, Rows, Undecided
@@ -86,7 +87,7 @@ def accuracy_at(curve: Curve, similarity: float) -> float | None:
     0.9
     """
     points = sorted(curve)
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= similarity <= x1:
             return y0 if x1 == x0 else y0 + (y1 - y0) * (similarity - x0) / (x1 - x0)
     return None

@@ -9,7 +9,7 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of AlexNet: multiply-adds, weights, and the bytes of its output in float32 (Caffe's layout, batch 1)."""
+    """One layer of AlexNet: multiply-adds, weights, and bytes of its output (float32, Caffe's layout, batch 1)."""
 
     name: str
     operations: int
@@ -39,9 +39,9 @@ INPUT_BYTES = 152_000
 class Setting:
     """A device, its uplink and a cloud.
 
-    ``edge_s``, ``cloud_s``: seconds of the whole network on either. ``memory_s``: of the device's seconds, those that go
-    into reading weights; they are shared among layers by weights, the others by operations. ``edge_j``: energy of the
-    whole network on the device. ``radio_w``: power while sending.
+    ``edge_s``, ``cloud_s``: seconds of the whole network on either. ``memory_s``: of the device's seconds, those that
+    go into reading weights; they are shared among layers by weights, the others by operations. ``edge_j``: energy of
+    the whole network on the device. ``radio_w``: power while sending.
     """
 
     name: str

@@ -137,7 +137,11 @@ def _panel(panel: Panel) -> str:
     parts.append(text(-42, PANEL_HEIGHT / 2, panel.y.name, "middle", more=turned))
     for rule in panel.rules:
         x, y = _place(panel, rule.value, 0)[0], _place(panel, 0, rule.value)[1]
-        ends = f'x1="{x}" x2="{x}" y1="0" y2="{bottom}"' if rule.upright else f'x1="0" x2="{PANEL_WIDTH}" y1="{y}" y2="{y}"'
+        ends = (
+            f'x1="{x}" x2="{x}" y1="0" y2="{bottom}"'
+            if rule.upright
+            else f'x1="0" x2="{PANEL_WIDTH}" y1="{y}" y2="{y}"'
+        )
         parts.append(f'<line {ends} stroke="{GREY}" stroke-width="1.5" stroke-dasharray="{rule.dash}"/>')
     for series in panel.series:
         parts.append(_series(panel, series))
@@ -274,7 +278,7 @@ class Strip:
     notes: Sequence[str] = ()
 
 
-def strips(title: str, rows: Sequence[Strip], side: int = 56, names: int = 260) -> str:
+def strips(title: str, rows: Sequence[Strip], side: int = 56, names: int = 200) -> str:
     """Rows of pictures, ``side`` pixels wide each; ``notes`` stand above the pictures of their row."""
     columns = max((len(row.pictures) for row in rows), default=1)
     parts, y = [], 10.0

@@ -114,7 +114,8 @@ class Place:
     def yardsticks(self) -> dict[str, dict[str, float]]:
         """Pictures that need no activation, on the secrets: mean image, mean of the right class, black, grey."""
         secrets, public = self.pool[torch.tensor(self.chosen)], self.scene.public
-        assert secrets.labels is not None and public.labels is not None
+        assert secrets.labels is not None
+        assert public.labels is not None
         means = [public.images[public.labels == label].mean(0) for label in secrets.labels]
         truth = secrets.images
         guesses = {
@@ -133,9 +134,7 @@ class Place:
 class Laboratory:
     """Every record of one scale below ``out``; unfinished audits are gone on with."""
 
-    def __init__(
-        self, scale: Scale, out: Path, data_dir: Path | None = None, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, scale: Scale, out: Path, data_dir: Path | None = None, progress: Progress | None = None) -> None:
         self.scale, self.out = scale, out
         self.progress = progress or Silent()
         self._places = {data: Place(scale, data, data_dir, self.progress) for data in ("mnist", "cifar10")}

@@ -1,4 +1,4 @@
-"""The document as a page: Markdown for the documentation, HTML that stands alone. Every number comes from the document."""
+"""The document as a page, in Markdown for the documentation and in HTML: every number comes from the document."""
 
 from __future__ import annotations
 

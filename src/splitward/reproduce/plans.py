@@ -44,9 +44,7 @@ def black_box(scale: Scale, data: str) -> list[Need]:
 def reconstruction(scale: Scale, data: str) -> list[Need]:
     """ACSAC19 table 8: a surrogate from queries, then rMLE."""
     attackers = (Attacker("model-reconstruction:paper", (("steps", scale.study(data).shadow_steps),)),)
-    return [
-        Need("reconstruction", data, at, attackers, setting="model reconstruction + rMLE") for at in CUTS[data]
-    ]
+    return [Need("reconstruction", data, at, attackers, setting="model reconstruction + rMLE") for at in CUTS[data]]
 
 
 def shadow(scale: Scale, data: str, at: str, net: str) -> Attacker:
@@ -127,4 +125,3 @@ def depths(scale: Scale, data: str) -> list[Need]:
         for at in DEPTHS[data]
         for level in (0.0, *(study.dropout_wire if at == DEFENDED[data] else study.depth))
     ]
-

@@ -50,13 +50,15 @@ def laplace_epsilon(sensitivity: float, scale: float) -> float:
 
 def decide(rows: Rows) -> Decision:  # noqa: ARG001 - the levels are the papers'
     """Epsilon at the highest levels that keep 95 % by the papers' text, and at the highest levels of all."""
-    evidence, epsilons = [], []
+    evidence: list[str] = []
+    epsilons: list[float] = []
     for sigma, b in ((0.8, 0.5), (5.0, 5.0)):
         whole = gaussian_epsilon(SPAN * math.sqrt(PIXELS) / sigma), laplace_epsilon(SPAN * PIXELS, b)
         pixel = gaussian_epsilon(SPAN / sigma), laplace_epsilon(SPAN, b)
         epsilons += whole
         evidence.append(
-            f"noise on the input, computed: Gaussian {sigma:g} (delta {DELTA:g}) epsilon {whole[0]:,.0f} for the whole image "
+            f"noise on the input, computed: Gaussian {sigma:g} (delta {DELTA:g}) epsilon {whole[0]:,.0f} for "
+            f"the whole image "
             f"and {pixel[0]:.1f} for one pixel; Laplace {b:g} epsilon {whole[1]:,.0f} and {pixel[1]:.1f}"
         )
     evidence.append(

@@ -1,4 +1,4 @@
-"""Rows: what a record says, one attack or floor a row, beside what was published. Plain values, as the JSON holds them."""
+"""Rows: what a record says, one attack or floor a row, beside what was published; plain values, as in the JSON."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def difference(rows: Sequence[Row], decibels: float, similarity: float) -> str:
     if worst["defence"] != "none":
         place += f", {worst['defence']} {worst['level']:g} on the {worst['applied_to']}"
     return (
-        f"Of {len(pairs)} published points {met} are met within {decibels:g} dB and {similarity:g} SSIM, and at {above} "
+        f"Of {len(pairs)} published points {met} are met within {decibels:g} dB and {similarity:g} SSIM, and at "
+        f"{above} "
         f"our run of the papers' attack recovers at least as much; the largest difference in PSNR is "
         f"{misses(worst)[0]:+.1f} dB ({place})."
     )

@@ -38,7 +38,9 @@ def reproduce(
     that is missing or a folder that cannot be written to.
     """
     laboratory = Laboratory(scale, out, data_dir, progress)
-    needs = unique(need for target in chosen for name in target.data if name in data for need in target.needs(scale, name))
+    needs = unique(
+        need for target in chosen for name in target.data if name in data for need in target.needs(scale, name)
+    )
     if say is not None:
         there = sum(laboratory.finished(need) for need in needs)
         say(f"{len(chosen)} targets need {len(needs)} audits, of which {there} are there")
@@ -67,7 +69,9 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
         own = unique(n for name in target.data for n in target.needs(scale, name))
         there = tuple(name for name in target.data if any(n.data == name and n in by_need for n in own))
         found = Found(scale, rows, own, records.get, there)
-        written[target.name] = _target(target, found, [r for n in own if n in by_need for r in by_need[n]], by_need, out)
+        written[target.name] = _target(
+            target, found, [r for n in own if n in by_need for r in by_need[n]], by_need, out
+        )
     judged = [claim.judged(rows) for target in chosen for claim in target.claims]
     whole = {
         "schema_version": SCHEMA_VERSION, "splitward": __version__, "command": command, "scale": scale.name,
@@ -113,8 +117,8 @@ def _yardsticks(laboratory: Laboratory, finished: Sequence[Need]) -> list[Row]:
         for guess, scores in json.loads(path.read_text(encoding="utf-8")).items():
             rows.append(
                 {
-                    "study": "yardsticks", "data": data, "attack": guess, "threat_model": "no activation", "secrets": LIKE,
-                    "images": laboratory.scale.images, "psnr_db": round(scores["psnr"], 4),
+                    "study": "yardsticks", "data": data, "attack": guess, "threat_model": "no activation",
+                    "secrets": LIKE, "images": laboratory.scale.images, "psnr_db": round(scores["psnr"], 4),
                     "ssim": round(scores["ssim"], 4), "ssim_paper": round(scores["ssim-paper"], 4),
                 }
             )  # fmt: skip

@@ -15,10 +15,11 @@ NOISES = (*TENTHS, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
 class Study:
     """What is done with one data set.
 
-    ``attack_steps``, ``defence_steps``: of rMLE in the attack study and in the defence study. ``epochs``: of the papers'
-    decoders and shadows, over ``public`` images (all of them: None). ``pool``: held-out images for secrets and task
-    accuracy. ``adaptive``: the attacks that know of the defence, and ``changes`` to their settings. ``noise_wire``,
-    ``noise_input``, ``dropout_wire``, ``dropout_input``: levels; ``depth``: levels of dropout at every other layer.
+    ``attack_steps``, ``defence_steps``: of rMLE in the attack study and in the defence study. ``shadow_steps``: of rMLE
+    on a shadow, and of a surrogate's training. ``epochs``: of the papers' decoders and shadows, over ``public`` images
+    (all of them: None). ``pool``: held-out images for secrets and task accuracy. ``noise_wire``, ``noise_input``,
+    ``dropout_wire``, ``dropout_input``: levels; ``depth``: levels of dropout at every other layer. ``adaptive``: the
+    attacks that know of the defence; ``changes``: to the settings of ``inverse-network``.
     """
 
     data: str

@@ -45,8 +45,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Target:
-    """``needs``: its audits on one data set. ``draw``: an SVG, or None where there is nothing to draw. ``cause``: of the
-    difference, a sentence. ``tolerance``: dB and SSIM within which a published point counts as met.
+    """``needs``: its audits on one data set. ``draw``: an SVG, or None where there is nothing to draw. ``cause``:
+    of the difference, a sentence. ``tolerance``: dB and SSIM within which a published point counts as met.
     """
 
     name: str

@@ -57,9 +57,14 @@ def floor(rows: Rows, data: str, name: str) -> Row | None:
 
 def floor_rules(rows: Rows, data: str, metric: str, upright: bool) -> list[draw.Rule]:
     """What is reached without the activation, as lines."""
-    named = (("prior/mean", "no activation: mean image", "2 3"), ("allowed", "no activation: decoder of the label", "8 4"))
+    named = (
+        ("prior/mean", "no activation: mean image", "2 3"),
+        ("allowed", "no activation: decoder of the label", "8 4"),
+    )
     found = [(floor(rows, data, name), words, dash) for name, words, dash in named]
-    return [draw.Rule(words, row[metric], dash, upright) for row, words, dash in found if row and row[metric] is not None]
+    return [
+        draw.Rule(words, row[metric], dash, upright) for row, words, dash in found if row and row[metric] is not None
+    ]
 
 
 def tradeoff(found: Found, data: str, layer: str, kind: str, places: Sequence[str], title: str) -> list[draw.Panel]:
@@ -97,10 +102,14 @@ def comparison(found: Found, study: str, title: str, ours: Sequence[str] = ()) -
         own = [row for row in here if row.get("published")]
         if not own:
             continue
-        names = [f"{row['layer']}, {row['setting']}" if len({r["setting"] for r in own}) > 1 else row["layer"] for row in own]
+        names = [
+            f"{row['layer']}, {row['setting']}" if len({r["setting"] for r in own}) > 1 else row["layer"] for row in own
+        ]
         for metric, column, name in (("psnr_db", "psnr_db", "PSNR in dB"), ("ssim_paper", "ssim", "SSIM (papers')")):
             series = [
-                draw.Series("published", [(i, r["published"][column]) for i, r in enumerate(own)], _dots(draw.PUBLISHED)),
+                draw.Series(
+                    "published", [(i, r["published"][column]) for i, r in enumerate(own)], _dots(draw.PUBLISHED)
+                ),
                 draw.Series(NAIVE_NAME, [(i, r[metric]) for i, r in enumerate(own)], _dots(draw.NAIVE)),
             ]
             for attack in ours:
@@ -136,6 +145,21 @@ def recovered(found: Found, title: str, wanted: Sequence[tuple[str, str, Need, s
     return draw.strips(title, rows) if rows else None
 
 
+LETTERS = {"gaussian": "\N{GREEK SMALL LETTER SIGMA}", "laplace": "b", "dropout": "r"}
+"""Of the level of each defence, as the paper writes them."""
+
+
+def levels_of(
+    found: Found, data: str, at: str, kind: str, place: str, levels: Sequence[float]
+) -> list[tuple[str, Need]]:
+    """A step for ``by_level`` for each of at most ten levels, no defence first."""
+    chosen = levels if len(levels) < 10 else levels[:: -(-len(levels) // 9)]
+    return [
+        (f"{LETTERS[kind]} = {level:g}", plans.defence(found.scale, data, at, kind, place, level))
+        for level in (0.0, *chosen)
+    ]
+
+
 def by_level(found: Found, title: str, lines: Sequence[tuple[str, str, Sequence[tuple[str, Need]]]]) -> str | None:
     """Pictures over levels: (heading, name, [(level, need), ...]); the naive and the adaptive attacker, a row each."""
     rows: list[draw.Strip] = []
@@ -149,6 +173,8 @@ def by_level(found: Found, title: str, lines: Sequence[tuple[str, str, Sequence[
             if head != heading:
                 rows.append(draw.Strip(head))
                 heading = head
+                original = _shown(found.pictures(steps[0][1], "secrets"))
+                rows += [draw.Strip("original", [original])] if original is not None else []
             rows.append(draw.Strip(f"{name},\n{who}", [p for _, p in there], [level for level, _ in there]))
     return draw.strips(title, rows) if rows else None
 
@@ -159,7 +185,11 @@ SHOWN = 7
 
 def _picture(found: Found, need: Need, adaptive: bool) -> draw.Pixels | None:
     for attacker in need.attackers[1:] if adaptive else need.attackers[:1]:
-        pictures = found.pictures(need, attacker.name, adaptive and need.defence != "none")
-        if pictures is not None:
-            return pictures[min(SHOWN, len(pictures) - 1)]
+        shown = _shown(found.pictures(need, attacker.name, adaptive and need.defence != "none"))
+        if shown is not None:
+            return shown
     return None
+
+
+def _shown(pictures: draw.Pixels | None) -> draw.Pixels | None:
+    return None if pictures is None else pictures[min(SHOWN, len(pictures) - 1)]

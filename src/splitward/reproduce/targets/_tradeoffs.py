@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from splitward.reproduce import plans, views
+from splitward.reproduce import draw, plans, views
 from splitward.reproduce.claims import Curve, Decision, Verdict, against, defended, gaps, mean, verdict
 from splitward.reproduce.rows import Row, Rows, Undecided
 from splitward.reproduce.target import Found
@@ -16,7 +16,7 @@ HIDDEN = 0.25
 """SSIM below which the input is said to be fully protected."""
 
 
-def panels(found: Found, data: str) -> list[object]:
+def panels(found: Found, data: str) -> list[draw.Panel]:
     """A row of panels for each kind of defence."""
     return [
         panel
@@ -66,7 +66,8 @@ def compare(
             adaptive.append(decide(knowing))
             evidence.append(
                 f"{name}, {first[0]} on the {first[1]} minus {second[0]} on the {second[1]}, accuracy at equal SSIM: "
-                f"{100 * published:+.1f} points in the papers' own logs, {100 * ours:+.1f} in ours, {100 * knowing:+.1f} "
+                f"{100 * published:+.1f} points in the papers' own logs, {100 * ours:+.1f} in ours, "
+                f"{100 * knowing:+.1f} "
                 "against attackers who know the defence"
             )
     if not evidence:
@@ -86,8 +87,10 @@ def hidden(rows: Rows, data: str, lost: float | None, least: float | None) -> De
     logs = [row for row in known if row["ssim"] < HIDDEN and useful(row["accuracy"], bare)]
     near = min(known, key=lambda row: abs(row["ssim"] - HIDDEN))
     evidence = [
-        f"the papers' own logs at {at}: {len(logs)} of {len(known)} rates do that; nearest to it, rate {near['level']:g} "
-        f"has SSIM {near['ssim']:.3f} at {100 * near['accuracy']:.2f} % ({100 * (bare - near['accuracy']):.2f} points lost)"
+        f"the papers' own logs at {at}: {len(logs)} of {len(known)} rates do that; nearest to it, rate "
+        f"{near['level']:g} "
+        f"has SSIM {near['ssim']:.3f} at {100 * near['accuracy']:.2f} % ({100 * (bare - near['accuracy']):.2f} "
+        f"points lost)"
     ]
     found: list[bool] = []
     for who, source in (("papers' attack", views.naive_rows), ("who knows the defence", views.adaptive_rows)):
@@ -98,7 +101,8 @@ def hidden(rows: Rows, data: str, lost: float | None, least: float | None) -> De
         found.append(bool(good))
         low = min(here, key=lambda r: r["ssim_paper"])
         evidence.append(
-            f"ours, {who}: {len(good)} of {len(here)} rates; the lowest SSIM is {low['ssim_paper']:.3f} at {defended(low)}, "
+            f"ours, {who}: {len(good)} of {len(here)} rates; the lowest SSIM is {low['ssim_paper']:.3f} at "
+            f"{defended(low)}, "
             f"accuracy {100 * low['accuracy']:.1f} % (n = {low['accuracy_images']})"
         )
     result: Verdict = against(found[0], found[1]) if logs else verdict(False)

@@ -10,11 +10,8 @@ DATA, TARGET_TITLE = "cifar10", "Recovered inputs under dropout at five layers, 
 
 def draw(found: Found) -> str | None:
     """Rates across, layers down."""
-    levels = (0.0, *found.scale.study(DATA).depth)
-    lines = [
-        (at, at, [(f"{v:g}", plans.defence(found.scale, DATA, at, "dropout", "activation", v)) for v in levels])
-        for at in plans.DEPTHS[DATA]
-    ]
+    levels = found.scale.study(DATA).depth
+    lines = [(DATA, at, views.levels_of(found, DATA, at, "dropout", "activation", levels)) for at in plans.DEPTHS[DATA]]
     return views.by_level(found, TARGET_TITLE, lines)
 
 
@@ -25,6 +22,7 @@ TARGET = Target(
     needs=plans.depths,
     draw=draw,
     data=(DATA,),
-    cause="A deeper layer cannot hold more of the input than the layer that it is computed from; where the papers' pictures "
+    cause="A deeper layer cannot hold more of the input than the layer that it is computed from; where the "
+    "papers' pictures "
     "get better with depth, it is their attack that gets better.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from splitward.reproduce import draw, plans, published, views
-from splitward.reproduce.claims import Claim, Decision, Verdict, gaps, mean, verdict
+from splitward.reproduce.claims import Claim, Decision, against, gaps, mean, verdict
 from splitward.reproduce.need import DATA
 from splitward.reproduce.rows import Row, Rows, Undecided
 from splitward.reproduce.target import Found, Target
@@ -26,21 +26,21 @@ def rising(rows: Rows) -> Decision:
     """Whether the leakage of the papers' attack falls with depth, without a defence, as it must for a good attack."""
     evidence, falls = [], []
     for data in DATA:
-        known = [
-            published.defended(data, at, "dropout", "activation", 0.0) or {} for at in plans.DEPTHS[data]
-        ]
+        known = [published.defended(data, at, "dropout", "activation", 0.0) or {} for at in plans.DEPTHS[data]]
         falls.append(all(b["psnr_db"] <= a["psnr_db"] for a, b in pairwise(known)))
         told = ", ".join(f"{at} {row['psnr_db']:.2f}" for at, row in zip(plans.DEPTHS[data], known, strict=True))
         evidence.append(f"{data}, papers' logs without a defence, dB from shallow to deep: {told}")
         for who, attack in (("papers' attack", "rmle:scripts"), ("inverse network", "inverse-network")):
             here = [
-                views.defence_rows(rows, data, at).where(defence="none", attack=attack).rows for at in plans.DEPTHS[data]
+                views.defence_rows(rows, data, at).where(defence="none", attack=attack).rows
+                for at in plans.DEPTHS[data]
             ]
             if all(here):
                 told = ", ".join(f"{r[0]['layer']} {r[0]['psnr_db']:.2f}" for r in here)
                 evidence.append(f"{data}, ours, {who}: {told}")
     evidence.append(
-        "a deeper layer is computed from the shallower one and cannot tell more of the input: where the number rises, the "
+        "a deeper layer is computed from the shallower one and cannot tell more of the input: where the number "
+        "rises, the "
         "attack fails, not the layer"
     )
     return Decision(verdict(all(falls)), tuple(evidence))
@@ -48,22 +48,18 @@ def rising(rows: Rows) -> Decision:
 
 def deeper(rows: Rows) -> Decision:
     """Whether dropout at a deeper layer costs less accuracy at equal image quality, against each attacker."""
-    results, evidence = [], []
+    results: list[bool] = []
+    evidence: list[str] = []
     for who, source in (("papers' attack", views.naive_rows), ("who knows the defence", views.adaptive_rows)):
         found: list[float] = []
         for above, below in pairwise(plans.DEPTHS["mnist"]):
-            curves = [_curve(source(rows, "mnist", at, "dropout", "activation"), at) for at in (below, above)]
-            gap = gaps(*curves)
+            first, second = (_curve(source(rows, "mnist", at, "dropout", "activation"), at) for at in (below, above))
+            gap = gaps(first, second)
             if gap:
                 found.append(mean(gap))
                 evidence.append(f"{who}: {below} minus {above}, accuracy at equal SSIM {100 * found[-1]:+.1f} points")
         results.append(bool(found) and all(g > 0 for g in found[1:]))
-    result: Verdict = verdict(results[0]) if results[0] == results[1] else _naive_only(results)
-    return Decision(result, tuple(evidence))
-
-
-def _naive_only(results: list[bool]) -> Verdict:
-    return "holds only against an attacker who does not know the defence" if results[0] else "does not hold"
+    return Decision(against(*results), tuple(evidence))
 
 
 def _curve(rows: list[Row], at: str) -> list[tuple[float, float]]:

@@ -9,7 +9,10 @@ from splitward.reproduce.rows import LIKE, Row, Rows
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target
 
-ATTACKS = (("shadow-model:scripts", views.NAIVE_NAME, draw.NAIVE), ("shadow-model", "our query-free attack", draw.ADAPTIVE))
+ATTACKS = (
+    ("shadow-model:scripts", views.NAIVE_NAME, draw.NAIVE),
+    ("shadow-model", "our query-free attack", draw.ADAPTIVE),
+)
 
 
 def needs(scale: Scale, data: str) -> list[Need]:
@@ -27,15 +30,21 @@ def figure(found: Found) -> str:
     """Both metrics by layer."""
     panels = []
     for metric, column, name in views.METRICS:
-        told = [(i, r[column]) for i, at in enumerate(plans.LAYERS) if (r := published.find("figure15", split_layer=at))]
+        told = [
+            (i, r[column]) for i, at in enumerate(plans.LAYERS) if (r := published.find("figure15", split_layer=at))
+        ]
         series = [draw.Series("published", told, draw.PUBLISHED)]
         for attack, words, style in ATTACKS:
             points = [(plans.LAYERS.index(r["layer"]), r[metric]) for r in by_layer(found.rows, attack)]
             series.append(draw.Series(words, points, style))
         floors = [(plans.LAYERS.index(r["layer"]), r[metric]) for r in by_layer(found.rows, "floor allowed")]
-        series.append(draw.Series("no activation: decoder of the label", floors, draw.Style(draw.GREY, "8 4", "triangle", False)))
+        series.append(
+            draw.Series("no activation: decoder of the label", floors, draw.Style(draw.GREY, "8 4", "triangle", False))
+        )
         values = [y for s in series for _, y in s.points]
-        panels.append(draw.Panel(name, draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series))
+        panels.append(
+            draw.Panel(name, draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series)
+        )
     return draw.chart("Query-free recovery by layer", panels, 2)
 
 
@@ -53,7 +62,10 @@ def drop(rows: Rows) -> Decision:
 def hides(rows: Rows) -> Decision:
     """Whether behind fc1 any attacker beats the decoder that knows only the label."""
     floor = rows.one(study="layers", layer="fc1", attack="floor allowed", secrets=LIKE)
-    here = [*rows.where(study="layers", layer="fc1", secrets=LIKE, status="ok"), *rows.some(study="asked", status="ok", secrets=LIKE)]
+    here = [
+        *rows.where(study="layers", layer="fc1", secrets=LIKE, status="ok"),
+        *rows.some(study="asked", status="ok", secrets=LIKE),
+    ]
     attacks = [row for row in here if not row["attack"].startswith("floor")]
     best = max(attacks, key=lambda row: row["ssim"])
     evidence = [f"no activation, label known: {scored(floor)}"]

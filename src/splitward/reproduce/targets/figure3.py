@@ -28,9 +28,11 @@ TARGET = Target(
     source="IoTJ20 figure 3",
     needs=lambda scale, data: [*plans.white_box(scale, data), *(plans.arbitrary(scale) if data == "mnist" else ())],
     draw=draw,
-    cause="The papers' attack in our own code starts from grey and follows the scripts; splitward's keeps pixels in [0, 1] and "
+    cause="The papers' attack in our own code starts from grey and follows the scripts; splitward's keeps "
+    "pixels in [0, 1] and "
     "solves an affine cut exactly.",
     claims=(
-        Claim("arbitrary-input", "V-A", "The attacks recover any arbitrary input, not only ones like the public data.", arbitrary),
+        Claim("arbitrary-input", "V-A",
+            "The attacks recover any arbitrary input, not only ones like the public data.", arbitrary),
     ),
 )  # fmt: skip

@@ -15,8 +15,9 @@ def draw(found: Found) -> str | None:
     for data in DATA:
         study = found.scale.study(data)
         for place, levels in (("input", study.noise_input), ("activation", study.noise_wire)):
-            steps = [(f"{v:g}", plans.defence(found.scale, data, plans.DEFENDED[data], KIND, place, v)) for v in (0.0, *levels)]
-            lines.append((f"{data} at {plans.DEFENDED[data]}", f"on the {place}", steps[:10]))
+            at = plans.DEFENDED[data]
+            steps = views.levels_of(found, data, at, KIND, place, levels)
+            lines.append((f"{data} at {at}", f"on the {place}", steps))
     return views.by_level(found, TARGET_TITLE, lines)
 
 
@@ -26,6 +27,7 @@ TARGET = Target(
     source="IoTJ20 figure 7",
     needs=lambda scale, data: plans.noises(scale, data, KIND),
     draw=draw,
-    cause="The papers' attack fits the noise as if it were signal; a decoder that was trained on noisy activations averages "
+    cause="The papers' attack fits the noise as if it were signal; a decoder that was trained on noisy "
+    "activations averages "
     "it away.",
 )

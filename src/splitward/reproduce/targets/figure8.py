@@ -19,14 +19,16 @@ def draw(found: Found) -> str | None:
     for data in DATA:
         study, at = found.scale.study(data), plans.DEFENDED[data]
         for place, levels in (("input", study.dropout_input), ("activation", study.dropout_wire)):
-            steps = [(f"{v:g}", plans.defence(found.scale, data, at, "dropout", place, v)) for v in (0.0, *levels)]
+            steps = views.levels_of(found, data, at, "dropout", place, levels)
             lines.append((f"{data} at {at}", f"on the {place}", steps))
     return views.by_level(found, TARGET_TITLE, lines)
 
 
 def useless(rows: Rows) -> Decision:
     """Whether, at rates from 0.6 on, each attacker gets no more than the mean image gives."""
-    naive, adaptive, evidence = [], [], []
+    naive: list[bool] = []
+    adaptive: list[bool] = []
+    evidence: list[str] = []
     for data in DATA:
         floor = views.floor(rows, data, "prior/mean")
         if floor is None:
@@ -47,7 +49,8 @@ TARGET = Target(
     source="IoTJ20 figure 8",
     needs=plans.dropouts,
     draw=draw,
-    cause="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout does not.",
+    cause="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout "
+    "does not.",
     claims=(
         Claim(
             "no-useful-information", "IV-B",

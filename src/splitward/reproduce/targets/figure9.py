@@ -13,6 +13,7 @@ from splitward.reproduce.targets._tradeoffs import CLOSE, compare, hidden, panel
 KEPT = 0.95
 """The accuracy that is called good."""
 PLACES = ("activation", "input")
+NOISES = ("gaussian", "laplace")
 
 
 def needs(scale: Scale, data: str) -> list[Need]:
@@ -31,14 +32,17 @@ def levels(rows: Rows) -> Decision:
     for kind, limit in (("gaussian", 0.8), ("laplace", 0.5)):
         known = views.published_curve("mnist", "ReLU2", kind, "activation")
         kept = max(row["level"] for row in known if row["accuracy"] > KEPT)
-        evidence.append(f"papers' logs, {kind} on the activation: above 95 % up to {kept:g}; the text says below {limit:g}")
+        evidence.append(
+            f"papers' logs, {kind} on the activation: above 95 % up to {kept:g}; the text says below {limit:g}"
+        )
         rows.some(study="defence", data="mnist", defence=kind, applied_to="activation")
         for source in (views.naive_rows, views.adaptive_rows):
             for row in source(rows, "mnist", "ReLU2", kind, "activation"):
                 if row["defence"] != "none" and row["level"] <= limit:
                     naive.append(row["accuracy"] > KEPT and (row["ssim_paper"] > 0.4 and row["psnr_db"] > 8.5))
                     evidence.append(
-                        f"{kind} {row['level']:g}, {row['attack']}: accuracy {100 * row['accuracy']:.1f} %, {scored(row)}"
+                        f"{kind} {row['level']:g}, {row['attack']}: accuracy {100 * row['accuracy']:.1f} %, "
+                        f"{scored(row)}"
                     )
     return Decision(verdict(all(naive)), tuple(evidence))
 
@@ -67,7 +71,7 @@ TARGET = Target(
             "noise-on-the-input", "IV-A",
             "At equal image quality, noise on the input costs more accuracy than noise on the activation.",
             lambda rows: compare(
-                rows, DATA, [((kind, "activation"), (kind, "input")) for kind in ("gaussian", "laplace")], lambda g: g > 0
+                rows, DATA, [((kind, "activation"), (kind, "input")) for kind in NOISES], lambda g: g > 0
             ),
         ),
         Claim(
@@ -78,13 +82,14 @@ TARGET = Target(
         ),
         Claim(
             "noise-level", "IV-A",
-            "To keep 95 % on MNIST, noise must stay below 0.8 (Gaussian) or 0.5 (Laplace), where images still come back.",
+            "To keep 95 % on MNIST, noise must stay below 0.8 (Gaussian) or 0.5 (Laplace), where images still "
+            "come back.",
             levels,
         ),
         Claim(
             "dropout-beats-noise", "IV-B", "Dropout costs less accuracy than noise at equal image quality.",
             lambda rows: compare(
-                rows, DATA, [(("dropout", place), (kind, place)) for place in PLACES for kind in ("gaussian", "laplace")],
+                rows, DATA, [(("dropout", place), (kind, place)) for place in PLACES for kind in NOISES],
                 lambda g: g > 0,
             ),
         ),

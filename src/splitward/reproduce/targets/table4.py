@@ -32,7 +32,8 @@ def efficient(rows: Rows) -> Decision:
     return Decision(
         verdict(network["seconds"] < rmle["seconds"]),
         (
-            f"measured on the machine of this run, which other work shared: the network took {network['seconds']:.0f} s, "
+            f"measured on the machine of this run, which other work shared: the network took "
+            f"{network['seconds']:.0f} s, "
             f"its training included, and rMLE {rmle['seconds']:.1f} s for {images} images; a trained network answers "
             f"at once, so it pays from about {worth:,.0f} images on",
             f"parameter-free it is not: the network has an architecture and a training, {network['settings']} settings "

@@ -19,13 +19,16 @@ TARGET = Target(
     source="ACSAC19 table 6; IoTJ20 section III-C",
     needs=plans.query_free,
     draw=draw,
-    cause="The released query-free script loads the whole victim model, which a query-free attacker does not have; ours "
+    cause="The released query-free script loads the whole victim model, which a query-free attacker does not "
+    "have; ours "
     "is handed the cloud half alone, and a shadow is trained anew each time.",
     claims=(
         Claim(
             "recovery-query-free", "III-C",
             "Who may not even query the device recovers the input at conv1 (17.86 dB) and at ReLU2 (8.03 dB).",
-            lambda rows: recovers(rows, "query-free", attack="shadow-model:scripts", setting="different set different net"),
+            lambda rows: recovers(
+                rows, "query-free", attack="shadow-model:scripts", setting="different set different net"
+            ),
         ),
     ),
 )  # fmt: skip

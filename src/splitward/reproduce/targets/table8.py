@@ -39,7 +39,8 @@ TARGET = Target(
     source="ACSAC19 table 8",
     needs=needs,
     draw=draw,
-    cause="The surrogate's architecture is ours, sized from the shapes alone, and its rMLE has our prior and stopping rule.",
+    cause="The surrogate's architecture is ours, sized from the shapes alone, and its rMLE has our prior and "
+    "stopping rule.",
     claims=(
         Claim(
             "inverse-network-or-reconstruction", "III-B; ACSAC19 table 8",
