@@ -1,6 +1,14 @@
 """Configuration of Sphinx: MyST pages, Furo, and docstrings of the public names."""
 
+import json
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
 from splitward import __version__
+from splitward.reproduce.page import markdown
+
+RESULTS = Path(__file__).parent.parent / "results"
 
 project = "splitward"
 author = "The splitward authors"
@@ -26,3 +34,14 @@ html_theme = "furo"
 html_title = f"splitward {release}"
 html_copy_source = False
 html_show_sphinx = False
+
+
+def fill_in_the_reproduction(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
+    """Put the numbers of ``results/reproduction.json`` into the page that is about them."""
+    if name == "reproduction":
+        document = json.loads((RESULTS / "reproduction.json").read_text(encoding="utf-8"))
+        source[0] = source[0].replace("<!-- reproduction -->", markdown(document, "../results/figures"))
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", fill_in_the_reproduction)
