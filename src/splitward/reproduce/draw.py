@@ -115,7 +115,8 @@ def document(width: float, height: float, parts: Sequence[str], title: str) -> s
 def chart(title: str, panels: Sequence[Panel], columns: int = 3) -> str:
     """Panels in rows of ``columns``, the legend below them."""
     columns = min(columns, len(panels))
-    wide, tall = LEFT + PANEL_WIDTH + RIGHT, TOP + PANEL_HEIGHT + BOTTOM
+    named = 16 if any(panel.x.categories for panel in panels) else 0
+    wide, tall = LEFT + PANEL_WIDTH + RIGHT, TOP + PANEL_HEIGHT + BOTTOM + named
     rows = -(-len(panels) // columns)
     parts = [
         f'<g transform="translate({(i % columns) * wide + LEFT} {(i // columns) * tall + TOP})">{_panel(p)}</g>'
@@ -131,8 +132,8 @@ def _panel(panel: Panel) -> str:
     parts = [text(0, -12, panel.title, size=TEXT, more='font-weight="600"')]
     parts += [_ticks(panel)]
     bottom = PANEL_HEIGHT
-    name = PANEL_HEIGHT + (42 if not panel.x.categories else 44)
-    parts.append(text(PANEL_WIDTH / 2, name - 6, panel.x.name, "middle", more=f'fill="{SOFT}"'))
+    name = PANEL_HEIGHT + (52 if panel.x.categories else 36)
+    parts.append(text(PANEL_WIDTH / 2, name, panel.x.name, "middle", more=f'fill="{SOFT}"'))
     turned = f'fill="{SOFT}" transform="rotate(-90 -42 {PANEL_HEIGHT / 2})"'
     parts.append(text(-42, PANEL_HEIGHT / 2, panel.y.name, "middle", more=turned))
     for rule in panel.rules:
@@ -222,6 +223,41 @@ def _legend(panels: Sequence[Panel], width: float) -> tuple[str, float]:
         parts.append(text(x + 34, y + 4, name))
         x += needed
     return "".join(parts), y + 12
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a dot plot: its name, and (series, style, value in each column); a heading has none."""
+
+    name: str
+    dots: Sequence[tuple[str, Style, Sequence[float]]] = ()
+
+
+def dot_plot(title: str, columns: Sequence[Axis], lines: Sequence[Line], names: int = 260) -> str:
+    """Values of named things, a line each; columns side by side."""
+    step, wide = 24, 230
+    height, parts = step * len(lines), []
+    for number, column in enumerate(columns):
+        left = names + number * (wide + 30)
+        inner = [text(wide / 2, height + 34, column.name, "middle", more=f'fill="{SOFT}"')]
+        for tick in column.scale.ticks:
+            x = tick.at * wide / 100
+            inner.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="{LINE}"/>')
+            inner.append(text(x, height + 16, tick.text, "middle", more=f'fill="{SOFT}"'))
+        for place, line in enumerate(lines):
+            y = (place + 0.5) * step
+            for _, style, values in line.dots:
+                inner.append(marker(round(column.scale.at(values[number]) * wide / 100, 1), y, style))
+        parts.append(f'<g transform="translate({left} 12)">{"".join(inner)}</g>')
+    for place, line in enumerate(lines):
+        more = "" if line.dots else 'font-weight="600"'
+        parts.append(text(8 if not line.dots else 20, (place + 0.5) * step + 16, line.name, more=more))
+    legend = {name: style for line in lines for name, style, _ in line.dots}
+    x, y = 20.0, height + 66
+    for name, style in legend.items():
+        parts.append(marker(x, y - 4, style) + text(x + 12, y, name))
+        x += 40 + LETTER * len(name)
+    return document(names + len(columns) * (wide + 30), height + 80, parts, title)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from splitward.reproduce import draw, plans, published
-from splitward.reproduce.need import Need
+from splitward.reproduce.need import DATA, Need
 from splitward.reproduce.rows import LIKE, Row, Rows
 from splitward.reproduce.target import Found
 
@@ -95,38 +95,26 @@ def tradeoff(found: Found, data: str, layer: str, kind: str, places: Sequence[st
 
 
 def comparison(found: Found, study: str, title: str, ours: Sequence[str] = ()) -> str | None:
-    """The points of a table: published, ours of the papers' attack, and our attacks named in ``ours``."""
-    panels = []
-    for data in ("mnist", "cifar10"):
+    """The points of a table: published, ours of the papers' attack, and the attacks of ours that ``ours`` names."""
+    lines: list[draw.Line] = []
+    for data in DATA:
         here = found.rows.where(study=study, data=data, secrets=LIKE, status="ok")
         own = [row for row in here if row.get("published")]
-        if not own:
-            continue
-        names = [
-            f"{row['layer']}, {row['setting']}" if len({r["setting"] for r in own}) > 1 else row["layer"] for row in own
-        ]
-        for metric, column, name in (("psnr_db", "psnr_db", "PSNR in dB"), ("ssim_paper", "ssim", "SSIM (papers')")):
-            series = [
-                draw.Series(
-                    "published", [(i, r["published"][column]) for i, r in enumerate(own)], _dots(draw.PUBLISHED)
-                ),
-                draw.Series(NAIVE_NAME, [(i, r[metric]) for i, r in enumerate(own)], _dots(draw.NAIVE)),
+        lines += [draw.Line(data)] if own else []
+        for row in own:
+            told = row["published"]
+            dots = [
+                ("published", draw.PUBLISHED, (told["psnr_db"], told["ssim"])),
+                (NAIVE_NAME, draw.NAIVE, (row["psnr_db"], row["ssim_paper"])),
             ]
-            for attack in ours:
-                points = [
-                    (i, other[metric])
-                    for i, r in enumerate(own)
-                    for other in here.where(layer=r["layer"], setting=r["setting"], attack=attack)
-                ]
-                series.append(draw.Series(f"{attack} of splitward", points, _dots(draw.ADAPTIVE)))
-            values = [y for s in series for _, y in s.points]
-            scale = draw.axis(name, values, 0.0, 1.0 if metric == "ssim_paper" else None)
-            panels.append(draw.Panel(data, draw.categories("", names), scale, series))
-    return draw.chart(title, panels, 2) if panels else None
-
-
-def _dots(style: draw.Style) -> draw.Style:
-    return draw.Style(style.colour, None, style.marker, style.filled)
+            for attack, style in zip(ours, (draw.OTHER, draw.ADAPTIVE), strict=False):
+                for other in here.where(layer=row["layer"], setting=row["setting"], attack=attack):
+                    dots.append((f"{attack} of splitward", style, (other["psnr_db"], other["ssim_paper"])))
+            several = len({r["setting"] for r in own}) > 1
+            lines.append(draw.Line(f"{row['layer']}, {row['setting']}" if several else row["layer"], dots))
+    values = [v[0] for line in lines for _, _, v in line.dots]
+    axes = draw.axis("PSNR in dB", values, 0.0), draw.axis("SSIM (the papers' variant)", (), 0.0, 1.0)
+    return draw.dot_plot(title, axes, lines) if lines else None
 
 
 def recovered(found: Found, title: str, wanted: Sequence[tuple[str, str, Need, str]]) -> str | None:
