@@ -308,13 +308,13 @@ def audit(
 ) -> schema.Record:
     """Attack ``target`` and return the record, with its verdict.
 
-    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn (or taken, where these are indices
-    into it); the others serve as other users' traffic and for task accuracy. ``public``: what attackers may hold,
-    disjoint from the pool. ``released``: what the user declares as released anyway (none, label, probabilities,
-    logits). ``unlike``: kinds of secrets unlike the public data (rotated, inverted, shuffled, faces) on which the
-    prepared attacks are tried as well. ``out``: a folder; trials are written there as they finish and are not run
-    again. ``run``, ``bench``: shared by the audits of a sweep.
-    ``judge``: whether a network trained on ``public`` says what the pictures still show (seconds).
+    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn (or taken, as indices into it); the
+    others serve as other users' traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the
+    pool. ``released``: what the user declares as released anyway (none, label, probabilities, logits). ``unlike``:
+    kinds of secrets unlike the public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried
+    as well. ``out``: a folder; trials are written there as they finish and are not run again. ``run``, ``bench``:
+    shared by the audits of a sweep. ``judge``: whether a network
+    trained on ``public`` says what the pictures still show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
