@@ -108,7 +108,9 @@ def cast(
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, "secrets"))
     order = torch.randperm(len(pool), generator=generator)
     if chosen:
-        named = torch.tensor(sorted(set(chosen)))
+        if len(set(chosen)) < len(chosen) or not 0 <= min(chosen) <= max(chosen) < len(pool):
+            raise UsageError(f"the secrets are chosen by different indices from 0 to {len(pool) - 1}, not by {chosen}.")
+        named = torch.tensor(sorted(chosen))
         order = torch.cat([named, order[~torch.isin(order, named)]])
     secrets = pool[order[: settings.samples].sort().values]
     others = pool[order[settings.samples : settings.samples + TRAFFIC].sort().values]
@@ -313,8 +315,8 @@ def audit(
     pool. ``released``: what the user declares as released anyway (none, label, probabilities, logits). ``unlike``:
     kinds of secrets unlike the public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried
     as well. ``out``: a folder; trials are written there as they finish and are not run again. ``run``, ``bench``:
-    shared by the audits of a sweep. ``judge``: whether a network
-    trained on ``public`` says what the pictures still show (seconds).
+    shared by the audits of a sweep. ``judge``: whether a network trained on ``public`` says what the pictures still
+    show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
@@ -328,8 +330,9 @@ def audit(
     bench = bench or Bench(run, cast_.secrets, query_budget)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.chain))
-    run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 1)
+    run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
     measured = task_accuracy(state.world, cast_.held_out, run)
+    run.progress.advance(1, "floors")
     reached = state.floors(cast_)
     done = state.trials(trials)
     run.progress.advance(1, "judge" if judge else "")
@@ -343,19 +346,20 @@ def audit(
     )  # fmt: skip
     record = _concluded(record, state, cast_, judge)
     run.progress.finish()
-    if out is not None:
-        record.save(out)
-        store.clear_unfinished(out)
     return record
 
 
 def _concluded(record: schema.Record, state: _Audit, cast_: Cast, judge: bool) -> schema.Record:
-    """The record with its pictures, what a judge makes of them, its verdict and its checks."""
+    """The record with its pictures, what a judge makes of them, its verdict and its checks; saved where it belongs."""
     record.attach(state.tensors | state.strangers.tensors)
     if judge:
         record = judged(record, cast_.secrets, cast_.others, cast_.public, state.run, state.bench.judges)
     record = decide(disbelieve(record))
-    return record.model_copy(update={"checks": checks.check(record)})
+    record = record.model_copy(update={"checks": checks.check(record)})
+    if state.out is not None:
+        record.save(state.out)
+        store.clear_unfinished(state.out)
+    return record
 
 
 def _entries(attacks: str | Sequence[Entry] | Sequence[str], settings: Settings) -> list[Entry]:
