@@ -20,7 +20,7 @@ from splitward.core.defence_text import parse_chain
 from splitward.core.knowledge import Samples
 from splitward.core.registry import find
 from splitward.core.run import Progress, Run, Silent, derive_seed
-from splitward.record import schema, store
+from splitward.record import files, schema, store
 from splitward.reproduce.need import Auxiliary, Need
 from splitward.reproduce.scales import Scale
 from splitward.split.halves import export
@@ -163,6 +163,13 @@ class Laboratory:
         """Its record; None where it is not finished."""
         return store.load(self.folder(need)) if self.finished(need) else None
 
-    def yardsticks(self, data: str) -> dict[str, dict[str, float]]:
-        """As ``Place.yardsticks``."""
-        return self._places[data].yardsticks()
+    def yardsticks_file(self, data: str) -> Path:
+        """Where the scores of pictures that need no activation are kept."""
+        return self.out / f"yardsticks-{data}-{self.scale.name}.json"
+
+    def keep_yardsticks(self, data: str) -> None:
+        """Compute them where they are not there."""
+        path = self.yardsticks_file(data)
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, self._places[data].yardsticks())

@@ -15,6 +15,10 @@ METRICS = {"psnr": "psnr_db", "ssim": "ssim", "ssim-paper": "ssim_paper"}
 """The record's metrics as rows name them; the published SSIM is the papers' variant."""
 
 
+TOLD = ("study", "data", "layer", "setting", "defence", "applied_to", "attack", "secrets")
+"""What names an audit that is missed."""
+
+
 class Undecided(Exception):  # noqa: N818 - it is an answer, not a mistake
     """What a claim needs is not there; the message says what."""
 
@@ -43,8 +47,8 @@ class Rows:
         """As ``where``; raises Undecided where there is none."""
         found = self.where(**wanted)
         if not len(found):
-            named = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in wanted.items())
-            raise Undecided(f"no audit was run with {named}")
+            named = ", ".join(f"{k.replace('_', ' ')} {wanted[k]}" for k in TOLD if k in wanted)
+            raise Undecided(f"an audit was not run, or failed: {named}")
         return found
 
     def one(self, **wanted: Any) -> Row:

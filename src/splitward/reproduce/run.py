@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from splitward.record import files
 from splitward.reproduce import page
 from splitward.reproduce.laboratory import Laboratory
 from splitward.reproduce.need import DATA, Need
-from splitward.reproduce.rows import LIKE, Row, Rows, difference, rows_of
+from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target, targets
 
@@ -44,6 +43,8 @@ def reproduce(
     if say is not None:
         there = sum(laboratory.finished(need) for need in needs)
         say(f"{len(chosen)} targets need {len(needs)} audits, of which {there} are there")
+    for name in dict.fromkeys(need.data for need in needs):
+        laboratory.keep_yardsticks(name)
     for _ in laboratory.run(needs):
         pass
     return document(chosen, laboratory, command)
@@ -61,7 +62,7 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
     everything = unique(n for t in targets().values() for name in t.data for n in t.needs(scale, name))
     records = {need: record for need in everything if (record := laboratory.load(need)) is not None}
     by_need = {need: rows_of(need, record) for need, record in records.items()}
-    rows = Rows([row for found in by_need.values() for row in found] + _yardsticks(laboratory, list(records)))
+    rows = Rows([row for found in by_need.values() for row in found] + _yardsticks(laboratory))
     for target in targets().values():
         rows.rows += target.made() if target.made else []
     written: dict[str, Any] = {}
@@ -105,21 +106,17 @@ def _target(
     }  # fmt: skip
 
 
-def _yardsticks(laboratory: Laboratory, finished: Sequence[Need]) -> list[Row]:
-    """Pictures that need no activation, for the data sets that audits were run on; computed once."""
+def _yardsticks(laboratory: Laboratory) -> list[Row]:
+    """Pictures that need no activation, of every data set that was read."""
     rows = []
     for data in DATA:
-        if not any(need.data == data for need in finished):
-            continue
-        path = laboratory.out / f"yardsticks-{data}-{laboratory.scale.name}.json"
-        if not path.is_file():
-            files.write_json(path, laboratory.yardsticks(data))
-        for guess, scores in json.loads(path.read_text(encoding="utf-8")).items():
+        path = laboratory.yardsticks_file(data)
+        scores = files.read_json(path) if path.is_file() else {}
+        for guess in sorted(scores):
+            numbers = {name: round(scores[guess][metric], 4) for metric, name in METRICS.items()}
             rows.append(
-                {
-                    "study": "yardsticks", "data": data, "attack": guess, "threat_model": "no activation",
-                    "secrets": LIKE, "images": laboratory.scale.images, "psnr_db": round(scores["psnr"], 4),
-                    "ssim": round(scores["ssim"], 4), "ssim_paper": round(scores["ssim-paper"], 4),
-                }
-            )  # fmt: skip
+                {"study": "yardsticks", "data": data, "attack": guess, "threat_model": "no activation", "secrets": LIKE}
+                | {"images": laboratory.scale.images}
+                | numbers
+            )
     return rows
