@@ -1,15 +1,19 @@
 """Configuration of Sphinx: MyST pages, Furo, and docstrings of the public names."""
 
+import json
 import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 from splitward import __version__
+from splitward.reproduce.page import markdown
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _curves
 from _tables import fill
+
+RESULTS = Path(__file__).parent.parent / "results"
 
 project = "splitward"
 author = "The splitward authors"
@@ -39,7 +43,11 @@ html_show_sphinx = False
 
 def fill_in_what_was_measured(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
     """Put the numbers of ``results`` into the pages that are about them."""
-    source[0] = _curves.fill(source[0]) if name == "defence-curves" else fill(source[0])
+    if name == "reproduction":
+        document = json.loads((RESULTS / "reproduction.json").read_text(encoding="utf-8"))
+        source[0] = source[0].replace("<!-- reproduction -->", markdown(document, "../results/figures"))
+    else:
+        source[0] = _curves.fill(source[0]) if name == "defence-curves" else fill(source[0])
 
 
 def setup(app: Sphinx) -> None:

@@ -1,6 +1,7 @@
 """rMLE: its equations, its descent, and what it recovers from small edges."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from splitward.attacks._kernels import fast_pixel_gradients
 from splitward.attacks._likelihood import Likelihood, fit_law, make_laws, root_mean_square
 from splitward.attacks._posterior import Posterior
 from splitward.attacks._prior import fit_prior, mean_squared_differences, total_variation
-from splitward.attacks.rmle import RMLE, PaperObjective, paper_weight, scripts_weight
+from splitward.attacks.rmle import RMLE, PaperInverter, PaperObjective, depth_of, paper_weight, scripts_weight
 from splitward.core.defence import Chain
 from splitward.core.defence_text import parse_chain
 from splitward.core.edge import Edge, Normalise, release
@@ -278,12 +279,36 @@ def test_the_scripts_preset_is_their_loop_one_image_at_a_time(edge):
 
 def test_lambda_follows_the_depth_of_the_edge():
     conv = [lambda: nn.Conv2d(1, 2, 3), nn.ReLU, lambda: nn.Conv2d(2, 2, 3)]
-    assert scripts_weight(make_edge(*conv), 1) == 1.0
+    assert scripts_weight(depth_of(make_edge(*conv), 1)) == 1.0
     deep = [*conv, nn.Flatten, *[lambda: nn.Linear(8, 8)] * 3]
-    assert scripts_weight(make_edge(*deep), 1) == 1e3
-    assert scripts_weight(make_edge(lambda: nn.Conv2d(3, 2, 3)), 3) == 0.0
+    assert scripts_weight(depth_of(make_edge(*deep), 1)) == 1e3
+    assert scripts_weight(depth_of(make_edge(lambda: nn.Conv2d(3, 2, 3)), 3)) == 0.0
     assert paper_weight((torch.zeros(2, 1, 8, 5, 5),)) == 0.0
     assert paper_weight((torch.zeros(2, 1, 120),)) == 0.1
+
+
+def test_the_scripts_have_a_rate_and_a_norm_of_their_own_behind_cifars_last_layers(monkeypatch):
+    """1e-3 at fc1, 1e-1 and an L2 weight of 100 at fc2, 1e-2 elsewhere."""
+    met = []
+
+    def watched(objective, start, settings, run, phase):
+        met.append((settings.rate, objective.weight, objective.norm_weight))
+        return start, objective(start, 1.0)
+
+    monkeypatch.setattr(sys.modules[PaperInverter.__module__], "descend", watched)
+    six = [lambda: nn.Conv2d(3, 3, 1)] * 6
+    one = [*six, nn.Flatten, lambda: nn.Linear(3 * SIDE * SIDE, 8)]
+    for layers in (six, one, [*one, lambda: nn.Linear(8, 4)]):
+        edge = make_edge(*layers)
+        sent = edge(torch.zeros(2, 3, SIDE, SIDE)).detach()[:, None]
+        PaperInverter(RMLE(**RMLE.presets["scripts"]), edge, torch.Size((3, SIDE, SIDE)), Run())((sent,))
+    assert met == [(1e-2, 1e3, 0.0), (1e-3, 1e4, 0.0), (1e-1, 500.0, 100.0)]
+
+
+def test_the_norm_is_the_mean_square_of_the_image(edge):
+    values = torch.full((1, 1, SIDE, SIDE), 2.0)
+    objective = PaperObjective(edge, (edge.body(values).detach()[:, None],), True, 0.0, 1.0, norm_weight=100.0)
+    assert objective(values, 1.0).item() == pytest.approx(400.0)
 
 
 @pytest.mark.parametrize("preset", ["paper", "scripts"])

@@ -173,3 +173,17 @@ def test_suites():
     assert {e.kind.label for e in suite("all")} == {"white-box", "black-box", "query-free"}
     assert {e.kind.label for e in suite("black-box")} == {"black-box"}
     assert any(e.name == "rmle:scripts" for e in suite("all"))
+
+
+@pytest.mark.parametrize("chosen", [[0, 0], [0, 10**6], [-1, 3]])
+def test_secrets_are_chosen_by_indices_that_there_are(halves, pool, public, chosen):
+    with pytest.raises(UsageError, match="different indices"):
+        run_audit(halves, pool, public, Blank(), samples=chosen)
+
+
+def test_chosen_secrets_are_the_secrets(halves, pool, public):
+    """In the pool's order; the accuracy is still that of the whole pool."""
+    record = run_audit(halves, pool, public, Blank(), samples=[7, 2])
+    assert record.samples == 2
+    assert (record.tensors["secrets"] == pool.images[[2, 7]].numpy()).all()
+    assert record.target.accuracy.n == len(pool)

@@ -94,9 +94,13 @@ def as_samples(value: Samples | Tensor, name: str) -> Samples:
 
 
 def cast(
-    pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None
-) -> Cast:
-    """Draw the secrets from ``pool``; the rest are other users, and decoys: those that are no user's come first."""
+    pool: Samples, public: Samples, settings: Settings, device: torch.device, data: schema.Data | None = None,
+    chosen: Sequence[int] = (),
+) -> Cast:  # fmt: skip
+    """Draw the secrets from ``pool``, or take those ``chosen`` by index; the rest are other users, and decoys.
+
+    Decoys that are no user's come first.
+    """
     from splitward.data.dataset import refuse_overlap
 
     refuse_overlap(public=public, secrets=pool)
@@ -104,6 +108,11 @@ def cast(
         raise UsageError(f"{settings.samples} secrets were asked for and {pool.name} holds {len(pool)}; ask for fewer.")
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, "secrets"))
     order = torch.randperm(len(pool), generator=generator)
+    if chosen:
+        if len(set(chosen)) < len(chosen) or not 0 <= min(chosen) <= max(chosen) < len(pool):
+            raise UsageError(f"the secrets are chosen by different indices from 0 to {len(pool) - 1}, not by {chosen}.")
+        named = torch.tensor(sorted(chosen))
+        order = torch.cat([named, order[~torch.isin(order, named)]])
     secrets = pool[order[: settings.samples].sort().values]
     others = pool[order[settings.samples : settings.samples + TRAFFIC].sort().values]
 
@@ -286,7 +295,7 @@ def audit(
     *,
     secrets: Samples | Tensor,
     public: Samples | Tensor,
-    samples: int = 100,
+    samples: int | Sequence[int] = 100,
     observations: int = 1,
     seed: int = 0,
     effort: str = "standard",
@@ -303,21 +312,22 @@ def audit(
 ) -> schema.Record:
     """Attack ``target`` and return the record, with its verdict.
 
-    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn; the others serve as other users'
-    traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the pool. ``released``: what the
-    user declares as released anyway (none, label, probabilities, logits). ``unlike``: kinds of secrets unlike the
-    public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried as well. ``attack_seeds``:
-    how often each attack is run, each time with other random draws of its own. ``out``: a folder; trials are written
-    there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a sweep.
-    ``judge``: whether a network trained on ``public`` says what the pictures still show (seconds).
+    ``secrets``: the pool, (N, C, H, W) in [0, 1], from which ``samples`` are drawn (or taken, as indices into it); the
+    others serve as other users' traffic and for task accuracy. ``public``: what attackers may hold, disjoint from the
+    pool. ``released``: what the user declares as released anyway (none, label, probabilities, logits). ``unlike``:
+    kinds of secrets unlike the public data (rotated, inverted, shuffled, faces) on which the prepared attacks are tried
+    as well. ``attack_seeds``: how often each attack is run, each time with other random draws of its own. ``out``: a
+    folder; trials are written there as they finish and are not run again. ``run``, ``bench``: shared by the audits of a
+    sweep. ``judge``: whether a network trained on ``public`` says what the pictures still show (seconds).
 
     Raises UsageError for settings that make no sense, OverlapError where public and secret images coincide, MetricError
     where images are too small to be scored; an attack that fails is a failed trial, not an error.
     """
-    settings = Settings(samples, observations, seed, effort, released, query_budget, tuple(unlike), attack_seeds)
+    count, chosen = (samples, ()) if isinstance(samples, int) else (len(samples), samples)
+    settings = Settings(count, observations, seed, effort, released, query_budget, tuple(unlike), attack_seeds)
     run = run or Run(seed)
     entries = _entries(attacks, settings)
-    cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data)
+    cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data, chosen)
     _refuse_misfit(target, cast_)
     bench = bench or Bench(run, cast_.secrets, query_budget)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
@@ -332,7 +342,7 @@ def audit(
         status="complete", created=datetime.now(UTC).isoformat(timespec="seconds"), seed=seed, command=command,
         effort=effort, asked=tuple(dict.fromkeys(e.name for e in entries)),
         threat_models=tuple(label for label in THREAT_MODELS if any(e.kind.label == label for e in entries)),
-        samples=samples, environment=environment(run.device), target=described(target, cast_.data, measured),
+        samples=count, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
         descriptions=state.descriptions(trials), query_budget=query_budget,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from splitward.cli.list import list_command
 from splitward.cli.plan import plan_command
 from splitward.cli.profile import profile_command
 from splitward.cli.report import report_command
+from splitward.cli.reproduce import reproduce_command
 from splitward.cli.score import score_command
 from splitward.cli.train import train_command
 from splitward.core.errors import SplitwardError
@@ -43,6 +44,7 @@ app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("score")(score_command)
 app.command("list")(list_command)
+app.command("reproduce")(reproduce_command)
 app.command("train")(train_command)
 app.add_typer(data_app, name="data")
 

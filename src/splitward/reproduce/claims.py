@@ -1,0 +1,115 @@
+"""Claims of the papers, and how each is decided from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from splitward.reproduce.rows import Row, Rows, Undecided
+
+Verdict = Literal[
+    "holds",
+    "does not hold",
+    "holds only against an attacker who does not know the defence",
+    "could not be decided",
+]
+HOLDS: Verdict = "holds"
+FAILS: Verdict = "does not hold"
+NAIVE_ONLY: Verdict = "holds only against an attacker who does not know the defence"
+OPEN: Verdict = "could not be decided"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict and what it rests on, a sentence each."""
+
+    verdict: Verdict
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``claim``: the papers' sentence in our words. ``decide``: raises Undecided where audits are missing."""
+
+    id: str
+    section: str
+    claim: str
+    decide: Callable[[Rows], Decision]
+
+    def judged(self, rows: Rows) -> dict[str, Any]:
+        """As the JSON holds it."""
+        try:
+            decision = self.decide(rows)
+        except Undecided as missing:
+            decision = Decision(OPEN, (f"{missing}.",))
+        return {
+            "id": self.id, "section": self.section, "claim": self.claim, "verdict": decision.verdict,
+            "evidence": list(decision.evidence),
+        }  # fmt: skip
+
+
+def verdict(holds: bool) -> Verdict:
+    """Either of the plain two."""
+    return HOLDS if holds else FAILS
+
+
+def against(naive: bool, adaptive: bool) -> Verdict:
+    """From whether it holds against an attacker who does not know the defence, and against one who does."""
+    return FAILS if not naive else HOLDS if adaptive else NAIVE_ONLY
+
+
+def scored(row: Row) -> str:
+    """A row's numbers as text.
+
+    >>> scored({"psnr_db": 12.34, "ssim": 0.5, "ssim_paper": 0.456, "images": 10})
+    '12.3 dB, SSIM 0.50 (0.46 in the variant of the papers), n = 10'
+    """
+    return (
+        f"{row['psnr_db']:.1f} dB, SSIM {row['ssim']:.2f} ({row['ssim_paper']:.2f} in the variant of the papers), "
+        f"n = {row['images']}"
+    )
+
+
+def defended(row: Row) -> str:
+    """A row's defence and place as text."""
+    return "no defence" if row["defence"] == "none" else f"{row['defence']} {row['level']:g} on the {row['applied_to']}"
+
+
+Curve = Sequence[tuple[float, float]]
+
+
+def accuracy_at(curve: Curve, similarity: float) -> float | None:
+    """Accuracy where a curve of (similarity, accuracy) reaches ``similarity``, interpolated; None outside of it.
+
+    >>> accuracy_at([(0.2, 0.8), (0.4, 1.0)], 0.3)
+    0.9
+    """
+    points = sorted(curve)
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if x0 <= similarity <= x1:
+            return y0 if x1 == x0 else y0 + (y1 - y0) * (similarity - x0) / (x1 - x0)
+    return None
+
+
+def gaps(better: Curve, worse: Curve, count: int = 9) -> list[float]:
+    """Accuracy of the first curve minus that of the second, at ``count`` similarities that both reach."""
+    low = max(min(x for x, _ in better), min(x for x, _ in worse))
+    high = min(max(x for x, _ in better), max(x for x, _ in worse))
+    if high <= low:
+        return []
+    found = []
+    for step in range(1, count + 1):
+        at = low + (high - low) * step / (count + 1)
+        first, second = accuracy_at(better, at), accuracy_at(worse, at)
+        if first is not None and second is not None:
+            found.append(first - second)
+    return found
+
+
+def mean(values: Sequence[float]) -> float:
+    """Raises Undecided for an empty list."""
+    if not values:
+        raise Undecided("the two curves have no image quality in common")
+    return sum(values) / len(values)

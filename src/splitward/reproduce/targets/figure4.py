@@ -1,0 +1,29 @@
+"""IoTJ20 figure 4: what comes back black-box."""
+
+from __future__ import annotations
+
+from splitward.reproduce import plans, views
+from splitward.reproduce.need import DATA
+from splitward.reproduce.target import Found, Target
+
+TARGET_TITLE = "Recovered inputs, black-box"
+
+
+def draw(found: Found) -> str | None:
+    """Originals, and the inverse network by what it was trained on."""
+    wanted = [
+        (data, f"{need.at}, {need.setting}", need, "inverse-network:scripts")
+        for data in DATA
+        for need in plans.black_box(found.scale, data)
+    ]
+    return views.recovered(found, TARGET_TITLE, wanted)
+
+
+TARGET = Target(
+    name="figure-4",
+    title=TARGET_TITLE,
+    source="IoTJ20 figure 4",
+    needs=plans.black_box,
+    draw=draw,
+    cause="See table 4: another training of the victim, and fewer images to train the decoder on.",
+)

@@ -1,0 +1,29 @@
+"""IoTJ20 figure 5: what comes back query-free."""
+
+from __future__ import annotations
+
+from splitward.reproduce import plans, views
+from splitward.reproduce.need import DATA
+from splitward.reproduce.target import Found, Target
+
+TARGET_TITLE = "Recovered inputs, query-free"
+
+
+def draw(found: Found) -> str | None:
+    """Originals, and rMLE on a shadow by what the shadow was made of."""
+    wanted = [
+        (data, f"{need.at}, {need.setting}", need, "shadow-model:scripts")
+        for data in DATA
+        for need in plans.query_free(found.scale, data)
+    ]
+    return views.recovered(found, TARGET_TITLE, wanted)
+
+
+TARGET = Target(
+    name="figure-5",
+    title=TARGET_TITLE,
+    source="IoTJ20 figure 5",
+    needs=plans.query_free,
+    draw=draw,
+    cause="See table 6: our shadow never sees the victim's edge, which the released script loads.",
+)

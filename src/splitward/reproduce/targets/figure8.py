@@ -1,0 +1,60 @@
+"""IoTJ20 figure 8: what comes back under dropout."""
+
+from __future__ import annotations
+
+from splitward.reproduce import plans, views
+from splitward.reproduce.claims import Claim, Decision, against, defended, scored
+from splitward.reproduce.need import DATA
+from splitward.reproduce.rows import Rows
+from splitward.reproduce.target import Found, Target
+
+TARGET_TITLE = "Recovered inputs under dropout"
+USELESS = 0.6
+"""The rate from which on no useful information is said to be obtained."""
+
+
+def draw(found: Found) -> str | None:
+    """Rates across; dropout on the input and on the activation."""
+    lines = []
+    for data in DATA:
+        study, at = found.scale.study(data), plans.DEFENDED[data]
+        for place, levels in (("input", study.dropout_input), ("activation", study.dropout_wire)):
+            steps = views.levels_of(found, data, at, "dropout", place, levels)
+            lines.append((f"{data} at {at}", f"on the {place}", steps))
+    return views.by_level(found, TARGET_TITLE, lines)
+
+
+def useless(rows: Rows) -> Decision:
+    """Whether, at rates from 0.6 on, each attacker gets no more than the mean image gives."""
+    naive: list[bool] = []
+    adaptive: list[bool] = []
+    evidence: list[str] = []
+    for data in DATA:
+        floor = views.floor(rows, data, "prior/mean")
+        if floor is None:
+            continue
+        evidence.append(f"{data}, no activation at all: the mean image has {scored(floor)}")
+        for known, attackers in ((naive, views.naive_rows), (adaptive, views.adaptive_rows)):
+            for row in attackers(rows, data, plans.DEFENDED[data], "dropout", "activation"):
+                if row["level"] >= USELESS:
+                    known.append(row["psnr_db"] <= floor["psnr_db"] and row["ssim_paper"] <= 0.3)
+                    evidence.append(f"{data}, {defended(row)}, {row['attack']}: {scored(row)}")
+    rows.some(study="defence", defence="dropout", applied_to="activation")
+    return Decision(against(all(naive), all(adaptive)), tuple(evidence))
+
+
+TARGET = Target(
+    name="figure-8",
+    title=TARGET_TITLE,
+    source="IoTJ20 figure 8",
+    needs=plans.dropouts,
+    draw=draw,
+    cause="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout "
+    "does not.",
+    claims=(
+        Claim(
+            "no-useful-information", "IV-B",
+            "With dropout of at least 0.6 the attacker obtains no useful information.", useless,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""IoTJ20 figure 9: accuracy against image quality on MNIST."""
+
+from __future__ import annotations
+
+from splitward.reproduce import draw, plans, privacy, views
+from splitward.reproduce.claims import Claim, Decision, scored, verdict
+from splitward.reproduce.need import DATA, Need
+from splitward.reproduce.rows import Rows
+from splitward.reproduce.scales import Scale
+from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets._tradeoffs import CLOSE, compare, hidden, panels
+
+KEPT = 0.95
+"""The accuracy that is called good."""
+PLACES = ("activation", "input")
+NOISES = ("gaussian", "laplace")
+
+
+def needs(scale: Scale, data: str) -> list[Need]:
+    """Noise and dropout, everywhere."""
+    return [*plans.noises(scale, data, "gaussian"), *plans.noises(scale, data, "laplace"), *plans.dropouts(scale, data)]
+
+
+def figure(found: Found) -> str:
+    """Three kinds of defence, two metrics."""
+    return draw.chart("Accuracy against image quality on MNIST at ReLU2", panels(found, "mnist"), 2)
+
+
+def levels(rows: Rows) -> Decision:
+    """The noise at which accuracy stays above 95 %, and what each attacker gets there."""
+    naive, evidence = [], []
+    for kind, limit in (("gaussian", 0.8), ("laplace", 0.5)):
+        known = views.published_curve("mnist", "ReLU2", kind, "activation")
+        kept = max(row["level"] for row in known if row["accuracy"] > KEPT)
+        evidence.append(
+            f"papers' logs, {kind} on the activation: above 95 % up to {kept:g}; the text says below {limit:g}"
+        )
+        rows.some(study="defence", data="mnist", defence=kind, applied_to="activation")
+        for source in (views.naive_rows, views.adaptive_rows):
+            for row in source(rows, "mnist", "ReLU2", kind, "activation"):
+                if row["defence"] != "none" and row["level"] <= limit:
+                    naive.append(row["accuracy"] > KEPT and (row["ssim_paper"] > 0.4 and row["psnr_db"] > 8.5))
+                    evidence.append(
+                        f"{kind} {row['level']:g}, {row['attack']}: accuracy {100 * row['accuracy']:.1f} %, "
+                        f"{scored(row)}"
+                    )
+    return Decision(verdict(all(naive)), tuple(evidence))
+
+
+def threshold(rows: Rows) -> Decision:
+    """What pictures score that show nothing of the secret."""
+    evidence, fooled = [], False
+    for row in rows.some(study="yardsticks"):
+        counts = row["psnr_db"] > 10 or row["ssim_paper"] > 0.3
+        fooled |= counts
+        evidence.append(f"{row['data']}, {row['attack']}: {scored(row)}: {'counts' if counts else 'does not count'}")
+    return Decision(verdict(not fooled), tuple(evidence))
+
+
+TARGET = Target(
+    name="figure-9",
+    title="Accuracy against image quality on MNIST, cut at ReLU2",
+    source="IoTJ20 figure 9",
+    needs=needs,
+    draw=figure,
+    data=("mnist",),
+    cause="The victim is another training of LeNet-5 with a higher accuracy and activations of another scale, on which "
+    "absolute noise and 500 iterations of descent act differently; the attack itself is the same.",
+    claims=(
+        Claim(
+            "noise-on-the-input", "IV-A",
+            "At equal image quality, noise on the input costs more accuracy than noise on the activation.",
+            lambda rows: compare(
+                rows, DATA, [((kind, "activation"), (kind, "input")) for kind in NOISES], lambda g: g > 0
+            ),
+        ),
+        Claim(
+            "gaussian-or-laplace", "IV-A", "Gaussian and Laplace noise do not differ significantly.",
+            lambda rows: compare(
+                rows, DATA, [(("gaussian", place), ("laplace", place)) for place in PLACES], lambda g: abs(g) <= CLOSE
+            ),
+        ),
+        Claim(
+            "noise-level", "IV-A",
+            "To keep 95 % on MNIST, noise must stay below 0.8 (Gaussian) or 0.5 (Laplace), where images still "
+            "come back.",
+            levels,
+        ),
+        Claim(
+            "dropout-beats-noise", "IV-B", "Dropout costs less accuracy than noise at equal image quality.",
+            lambda rows: compare(
+                rows, DATA, [(("dropout", place), (kind, place)) for place in PLACES for kind in NOISES],
+                lambda g: g > 0,
+            ),
+        ),
+        Claim(
+            "dropout-on-the-activation", "IV-B", "Dropout on the activation is better than dropout on the input.",
+            lambda rows: compare(rows, DATA, [(("dropout", "activation"), ("dropout", "input"))], lambda g: g > 0),
+        ),
+        Claim(
+            "hidden-on-mnist", "IV-B",
+            "On MNIST, dropout on the activation hides the input (SSIM < 0.25) at an accuracy above 95 %.",
+            lambda rows: hidden(rows, "mnist", None, KEPT),
+        ),
+        Claim(
+            "recognisable", "III-A, footnote 1", "An image with PSNR > 10 dB or SSIM > 0.3 is recognised.", threshold
+        ),
+        Claim(
+            "differential-privacy", "IV-A", "Noise of the levels of the paper gives differential privacy.",
+            privacy.decide,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""Verdicts follow from rows: change the rows and the verdict changes."""
+
+import pytest
+
+from splitward.reproduce import costs, privacy
+from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
+from splitward.reproduce.rows import LIKE, Rows
+from splitward.reproduce.target import targets
+
+CLAIMS = {claim.id: claim for target in targets().values() for claim in target.claims}
+
+
+def row(attack, psnr, ssim, level=0.6, knows=False, accuracy=0.96, **more):
+    return {
+        "study": "defence", "data": "mnist", "layer": "ReLU2", "defence": "dropout" if level else "none",
+        "applied_to": "activation", "level": level, "attack": attack, "knows_defence": knows, "secrets": LIKE,
+        "status": "ok", "psnr_db": psnr, "ssim": ssim, "ssim_paper": ssim, "accuracy": accuracy, "images": 10,
+        "undefended_accuracy": 0.99, "accuracy_images": 100, "threat_model": "white-box", **more,
+    }  # fmt: skip
+
+
+def judged(name, rows):
+    return CLAIMS[name].judged(Rows(rows))["verdict"]
+
+
+def test_there_are_claims_and_their_names_are_unique():
+    every = [claim.id for target in targets().values() for claim in target.claims]
+    assert len(every) == len(set(every)) >= 22
+
+
+BY_THEMSELVES = {
+    "differential-privacy", "deeper-leaks-less", "hidden-on-mnist", "hidden-on-cifar10", "noise-on-the-input",
+}  # fmt: skip
+"""What the papers' own logs contradict, or arithmetic alone."""
+
+
+@pytest.mark.parametrize("name", sorted(CLAIMS))
+def test_a_claim_without_its_audits_is_left_open(name):
+    found = CLAIMS[name].judged(Rows([]))
+    assert found["evidence"]
+    assert found["verdict"] == (FAILS if name in BY_THEMSELVES else OPEN)
+
+
+@pytest.mark.parametrize(
+    ("naive", "adaptive", "verdict"), [(7.0, 8.0, HOLDS), (7.0, 20.0, NAIVE_ONLY), (15.0, 20.0, FAILS)]
+)
+def test_no_useful_information_depends_on_who_attacks(naive, adaptive, verdict):
+    rows = [
+        row("floor prior/mean", 11.0, 0.1, level=0),
+        row("rmle:scripts", naive, 0.2),
+        row("inverse-network", adaptive, 0.2 if adaptive < 11 else 0.8, knows=True),
+    ]
+    assert judged("no-useful-information", rows) == verdict
+
+
+def test_hidden_on_cifar_is_contradicted_by_the_papers_own_logs():
+    rows = [
+        row("rmle:scripts", 8.0, 0.1, data="cifar10", layer="ReLU22", accuracy=0.989),
+        row("inverse-network", 8.0, 0.1, data="cifar10", layer="ReLU22", accuracy=0.989, knows=True),
+    ]
+    found = CLAIMS["hidden-on-cifar10"].judged(Rows(rows))
+    assert found["verdict"] == FAILS
+    assert "0 of 10 rates" in found["evidence"][0]
+    assert "0.255" in found["evidence"][0]
+
+
+def test_the_threshold_is_fooled_by_a_mean_image():
+    fooled = [row("mean image", 11.8, 0.12) | {"study": "yardsticks"}]
+    sound = [row("black image", 6.0, 0.1) | {"study": "yardsticks"}]
+    assert judged("recognisable", fooled) == FAILS
+    assert judged("recognisable", sound) == HOLDS
+
+
+def test_verdicts_of_two_attackers():
+    assert [against(True, True), against(True, False), against(False, True)] == [HOLDS, NAIVE_ONLY, FAILS]
+
+
+def test_gaps_between_parallel_lines_are_their_distance():
+    upper, lower = [(0.0, 0.9), (1.0, 1.0)], [(0.0, 0.8), (1.0, 0.9)]
+    assert gaps(upper, lower) == pytest.approx([0.1] * 9)
+    assert gaps(upper, [(2.0, 0.9), (3.0, 1.0)]) == []
+
+
+def test_epsilon_of_the_gaussian_mechanism():
+    """delta at the epsilon is the delta that was asked for; far out, epsilon is near ratio^2 / 2 + ratio z."""
+    for ratio in (0.5, 2.5, 70.0):
+        assert privacy.gaussian_delta(privacy.gaussian_epsilon(ratio), ratio) == pytest.approx(1e-5, rel=1e-3)
+    assert privacy.gaussian_epsilon(70.0) == pytest.approx(70**2 / 2 + 70 * 4.265, rel=1e-3)
+
+
+def test_costs_add_up():
+    """The device's share of all layers is everything; the split that the published bars imply is after pool5."""
+    for setting in costs.SETTINGS:
+        whole = costs.cost(setting, len(costs.ALEXNET), "edge-only")
+        assert whole.edge_s == pytest.approx(setting.edge_s)
+        assert whole.cloud_s == pytest.approx(0, abs=1e-12)
+        assert costs.cost(setting, 0, "cloud-only").edge_j == 0
+    split = costs.deployments(costs.SETTINGS[1])[2]
+    assert split.cut == "pool5"
+    assert split.latency_s == pytest.approx(0.52, abs=0.01)

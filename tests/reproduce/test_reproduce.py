@@ -1,0 +1,129 @@
+"""The whole way on digits: audits, figures, JSON, page; and that nothing is run twice."""
+
+import dataclasses
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import torch
+
+from reproduce.scales import TINY
+from splitward.cli.main import main
+from splitward.core.errors import UsageError
+from splitward.reproduce import laboratory, page
+from splitward.reproduce.edges import fresh_edge
+from splitward.reproduce.run import reproduce
+from splitward.reproduce.scales import QUICK
+from splitward.reproduce.target import choose, targets
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Figure 8 and figure 2, interrupted after the first audit and gone on with."""
+    out = tmp_path_factory.mktemp("reproduction")
+    study = dataclasses.replace(TINY.mnist, dropout_input=())
+    scale = dataclasses.replace(TINY, mnist=study)
+    lab, needs = laboratory.Laboratory(scale, out), choose(["figure-8"])[0].needs(scale, "mnist")
+    next(iter(lab.run(needs)))
+    first = {path: path.stat().st_mtime_ns for path in out.glob("records/*/record.json")}
+    assert len(first) == 1
+    document = reproduce(choose(["figure-8", "figure-2"]), scale, out, ("mnist",))
+    return out, document, first
+
+
+def test_an_audit_that_is_there_is_not_run_again(done):
+    out, document, first = done
+    assert len(list(out.glob("records/*/record.json"))) == 2
+    for path, written in first.items():
+        assert path.stat().st_mtime_ns == written
+    assert document["targets"]["figure-8"]["audits"] == 2
+
+
+def test_rows_stand_beside_what_was_published(done):
+    rows = done[1]["targets"]["figure-8"]["rows"]
+    naive = [row for row in rows if row.get("published")]
+    assert {row["attack"] for row in naive} == {"rmle:scripts"}
+    assert {row["level"]: row["published"]["psnr_db"] for row in naive} == {0.0: 10.305, 0.6: 6.8093}
+    assert any(row["knows_defence"] for row in rows)
+
+
+def test_every_figure_is_an_image_with_a_title(done):
+    out, document, _ = done
+    for target in document["targets"].values():
+        root = ElementTree.fromstring((out / target["figure"]).read_text())
+        assert root.find("{http://www.w3.org/2000/svg}title").text
+    assert "data:image/png" in (out / "figures/figure-8.svg").read_text()
+
+
+def test_the_page_stands_alone_and_the_document_is_what_was_written(done):
+    out, document, _ = done
+    text = (out / "index.html").read_text()
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+    for claim in document["claims"]:
+        assert claim["verdict"] in page.VERDICTS
+    assert json.loads((out / "reproduction.json").read_text()) == document
+
+
+def test_the_papers_images_are_the_first_of_each_class():
+    labels = torch.tensor([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4, 9, 6, 6, 5, 4, 0, 7, 4, 0, 1])
+    labels = torch.cat([labels, torch.arange(10)])
+    chosen = laboratory.papers_images(labels, 10)
+    assert sorted(labels[chosen].tolist()) == list(range(10))
+    assert chosen[:5] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("at", ["ReLU2", "fc1"])
+def test_a_fresh_edge_has_the_victims_shape(at):
+    given = fresh_edge("lenet5", at)(torch.zeros(2, 1, 28, 28))
+    assert tuple(given.shape[1:]) == {"ReLU2": (16, 8, 8), "fc1": (120,)}[at]
+
+
+def test_targets_are_all_there_and_can_be_left_out():
+    wanted = [f"table-{n}" for n in (3, 4, 6, 8)] + [f"figure-{n}" for n in range(2, 16)]
+    assert list(targets()) == wanted
+    assert [t.name for t in choose(["all"], ["figure-2"])] == [n for n in wanted if n != "figure-2"]
+    with pytest.raises(UsageError, match="figure-99"):
+        choose(["figure-99"])
+
+
+def test_targets_share_their_audits():
+    """Figures 8, 9 and 13 name the same undefended cut."""
+    needs = [set(targets()[name].needs(QUICK, "mnist")) for name in ("figure-8", "figure-9", "figure-13")]
+    assert len(set.intersection(*needs)) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("figure-1", "no target 'figure-1'"), ("all --data stl10", "'stl10'"), ("all --scale huge", "'huge'")],
+)
+def test_wrong_words_are_one_sentence(words, told, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["reproduce", *words.split()])
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_json_alone_on_standard_output(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["reproduce", "figure-2", "--out", str(tmp_path), "--json"])
+    assert stopped.value.code == 0
+    assert set(json.loads(capsys.readouterr().out)["targets"]) == {"figure-2"}
+
+
+def test_the_page_is_rebuilt_from_the_committed_document():
+    """Every claim and every figure is on the page; a number that is changed in the document is changed on the page."""
+    document = json.loads((RESULTS / "reproduction.json").read_text())
+    text = page.markdown(document, "figures")
+    for claim in document["claims"]:
+        assert claim["claim"] in text
+        assert all(evidence in text for evidence in claim["evidence"])
+    assert set(document["targets"]) == set(targets())
+    for target in document["targets"].values():
+        if target["figure"]:
+            assert (RESULTS / target["figure"]).is_file()
+    document["claims"][0]["evidence"] = ["a sentence that was not there"]
+    assert "a sentence that was not there" in page.markdown(document, "figures")
+    assert page.html(document, RESULTS).startswith("<!doctype html>")
