@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
+PUBLISHED = Path(__file__).parent.parent / "src/splitward/reproduce/published/published_tables.csv"
 PLACE = re.compile(r"<!-- table: ([a-z-]+) -->")
 Rows = list[dict[str, Any]]
 
@@ -88,6 +90,52 @@ def by_rule(document: dict[str, Any]) -> str:
     return text
 
 
+def by_strength(rows: Rows) -> str:
+    """The strongest attack of each threat model at each cut, beside the best published for that cell."""
+    cells = [
+        [f"{one['dataset']} `{one['cut']}`", one["threat_model"], one["attack"],
+         f"{one['psnr_db']:.1f} ({one['psnr_low_db']:.1f} to {one['psnr_high_db']:.1f})",
+         f"{one['ssim']:.3f} ({one['ssim_low']:.3f} to {one['ssim_high']:.3f})", f"{one['exact_share']:.0%}",
+         published(one), f"{one['floor_psnr_db']:.1f} / {one['floor_ssim']:.3f}", one["samples"], one["effort"],
+         "yes" if one["believable"] else "no"]
+        for one in rows
+    ]  # fmt: skip
+    headings = (
+        "cut", "threat model", "attack", "PSNR, dB (95 %)", "SSIM (95 %)", "exact", "published, dB / SSIM",
+        "floor, dB / SSIM", "secrets", "effort", "believable",
+    )  # fmt: skip
+    return markdown(headings, cells)
+
+
+def published(one: dict[str, Any]) -> str:
+    """The best published numbers of a cell by PSNR; query-free with another set and another network."""
+    other = "different set different net"
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        found = [
+            (float(line["psnr_db"]), float(line["ssim"]))
+            for line in csv.DictReader(file)
+            if line["source"].startswith("ACSAC19")
+            and (line["dataset"], line["split_layer"]) == (one["dataset"], one["cut"])
+            and line["threat_model"] == one["threat_model"]
+            and (one["threat_model"] != "query-free" or line["setting"] == other)
+        ]
+    return "{:.2f} / {:.3f}".format(*max(found)) if found else "–"
+
+
+def by_rank(rows: Rows) -> str:
+    """What bounds an inversion at each cut."""
+    cells = [
+        [f"{one['dataset']} `{one['cut']}`", f"{one['pixels']:,}", f"{one['numbers']:,}",
+         f"{one['rank_low']:,} to {one['rank_high']:,}", f"{one['resolved']:,.0f}", f"{one['condition']:,.0f}",
+         "–" if one["reached"] is None else f"{one['reached']:.1g}", one["samples"]]
+        for one in rows
+    ]  # fmt: skip
+    headings = (
+        "cut", "pixels", "numbers that cross", "rank", "above 1/1,000", "condition", "reached", "secrets",
+    )  # fmt: skip
+    return markdown(headings, cells)
+
+
 def who(side: dict[str, Any]) -> str:
     """One attacker of a comparison."""
     draws = f", {side['observations']} draws" if side["observations"] > 1 else ""
@@ -98,4 +146,6 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "query-budget": by_queries,
     "auxiliary-data": by_images,
     "monotonicity": by_rule,
+    "attack-strength": by_strength,
+    "attack-bounds": by_rank,
 }

@@ -61,3 +61,26 @@ def test_every_place_in_the_pages_has_its_table(tables):
     assert found == set(tables.TABLES)
     for page in DOCS.glob("*.md"):
         assert "<!-- table:" not in tables.fill(page.read_text())
+
+
+def test_strength_stands_beside_what_was_published(tables):
+    row = {
+        "dataset": "mnist", "cut": "ReLU2", "threat_model": "white-box", "attack": "prior-guided", "psnr_db": 60.0,
+        "psnr_low_db": 59.0, "psnr_high_db": 61.0, "ssim": 0.99, "ssim_low": 0.98, "ssim_high": 1.0, "exact_share": 0.4,
+        "floor_psnr_db": 12.0, "floor_ssim": 0.3, "samples": 100, "effort": "thorough", "believable": True,
+    }  # fmt: skip
+    text = tables.by_strength([row, row | {"threat_model": "query-free"}, row | {"cut": "conv2"}])
+    assert "15.10 / 0.600" in text
+    assert "8.03 / 0.323" in text
+    assert "| – |" in text
+    assert "40%" in text
+
+
+def test_bounds_say_how_many_directions_survive(tables):
+    row = {
+        "dataset": "mnist", "cut": "ReLU2", "pixels": 784, "numbers": 1024, "rank_low": 290, "rank_high": 360,
+        "resolved": 300.5, "condition": 2100.0, "reached": None, "samples": 3,
+    }  # fmt: skip
+    text = tables.by_rank([row, row | {"reached": 0.0004}])
+    assert "290 to 360" in text
+    assert "0.0004" in text
