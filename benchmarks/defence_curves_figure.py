@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import Any
 
@@ -50,7 +50,7 @@ def draw(dataset: str, rows: Rows) -> str:
             title = text(0, -8, f"{DEFENCES[defence]} {PLACES[place]}", 'font-weight="bold"')
             chart = [title, *axes(x, y, across == 0), *lines(here, x, y)]
             parts.append(f'<g transform="translate({left},{top})">' + "\n".join(chart) + "</g>")
-    parts += legend(LEFT, bottom + 62)
+    parts += legend(LEFT, bottom + 62, {row["observations"] for row in rows})
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -110,9 +110,11 @@ def mark(x: float, y: float, observations: int, colour: str) -> str:
     return f'<rect x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7" fill="{colour}"/>'
 
 
-def legend(left: float, top: float) -> list[str]:
-    """What each line is, in two columns below the charts."""
-    named: list[tuple[str, str, str, int]] = [(name, colour, dash, k) for _, k, name, colour, dash in CURVES]
+def legend(left: float, top: float, drawn: Collection[int]) -> list[str]:
+    """What each line that is drawn is, in two columns below the charts; ``drawn``: numbers of observations."""
+    named: list[tuple[str, str, str, int]] = [
+        (name, colour, dash, k) for _, k, name, colour, dash in CURVES if k in drawn
+    ]
     named += [(name, colour, dash, 0) for _, name, colour, dash in FLOORS]
     parts = []
     for i, (name, colour, dash, observations) in enumerate(named):
@@ -120,6 +122,6 @@ def legend(left: float, top: float) -> list[str]:
         parts.append(f'<path d="M{x} {y}h34" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>')
         parts += [mark(x + 17, y, observations, colour)] if observations else []
         parts.append(text(x + 42, y + 4, name))
-    last = top + 20 * ((len(named) + 1) // 2)
+    last = top + 6 + 20 * ((len(named) + 1) // 2)
     parts.append(text(left, last, "Bars: 95 % intervals over images. Along a curve the defence grows to the left."))
     return parts
