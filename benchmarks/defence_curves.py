@@ -8,7 +8,8 @@ for each data set beside it. A point that is there already, for the same effort 
 measures it anew. MNIST and CIFAR-10 must lie under SPLITWARD_DATA.
 
 The decoders of the five levels of a curve learn together (``Bench.panel``). The floors are those of the undefended
-device: what the label alone gives under a defence is no more. The figures are drawn anew from the file in any case.
+device, no lower than under a defence: to come down to them is the least that a protection must do. The figures are
+drawn anew from the file in any case.
 """
 
 from __future__ import annotations

@@ -42,14 +42,22 @@ def section(dataset: str, rows: Sequence[Row], results: Path = RESULTS) -> str:
     return f"{heading}\n\n{about}\n\n{picture}{verdict(rows)}\n\n{table(rows)}"
 
 
+MARGIN = 0.02
+"""Of SSIM."""
+
+
 def floor(row: Row) -> float:
     """The stronger floor, in SSIM."""
     return max(float(row["floor_allowed_ssim"]), float(row["floor_prior_ssim"]))
 
 
 def protects(row: Row) -> bool:
-    """Whether the strongest adaptive attack, one that can be believed, touches the floor: its interval reaches it."""
-    return bool(row["adaptive_believable"]) and row["adaptive_ssim_low"] <= floor(row)
+    """Whether no attack that can be believed, naive or adaptive, stands above the floor: nor its upper limit by MARGIN.
+
+    Who knows the defence may ignore it.
+    """
+    highest = max(row["adaptive_ssim_high"], row["naive_ssim_high"])
+    return bool(row["adaptive_believable"]) and highest <= floor(row) + MARGIN
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -58,7 +66,7 @@ def verdict(rows: Sequence[Row]) -> str:
     if not safe:
         return f"At none of the {len(rows)} points does the adaptive attack come down to the floor: nothing protects."
     told = "; ".join(f"{spec(row)} seen {times(row)} ({100 * row['accuracy']:.1f} % accuracy)" for row in safe)
-    return f"The adaptive attack comes down to the floor at {len(safe)} of {len(rows)} points: {told}."
+    return f"No attack stands above the undefended device's floor at {len(safe)} of {len(rows)} points: {told}."
 
 
 def spec(row: Row) -> str:

@@ -191,6 +191,13 @@ def test_images_too_small_for_ssim_are_judged_by_their_error() -> None:
     assert not gate(record, max_ssim=1.0)[0].kept
 
 
+def test_a_repetition_that_failed_does_not_dilute_a_leak(record: Record) -> None:
+    """An attack that is not to be believed understates: with a believable one beside it, it does not count."""
+    leak = [trial("a", [0.9] * N)]
+    failed = [trial("a", [0.0] * N, repetition=r, believable=False, converged=False) for r in (1, 2, 3)]
+    assert decided(record, leak + failed).verdict == decided(record, leak).verdict
+
+
 def test_attack_seeds_are_one_attacker(record: Record) -> None:
     """The repetitions of an attack under other seeds are averaged, and widen the limit."""
     same = [trial("a", [0.5] * N, repetition=r) for r in range(3)]

@@ -219,7 +219,7 @@ class Guided:
         best, chosen = float(error(centre)), None
         for rate, blur in PACES:
             paced = replace(self, descent=replace(self.descent, rate=rate), blur=blur)
-            tried = replace(paced, descent=replace(paced.descent, steps=self.descent.steps // 3))
+            tried = replace(paced, descent=replace(paced.descent, steps=max(1, self.descent.steps // 3)))
             errors = error(tried._correct(repeated, centres, weights, self.run.child(f"tuning/{rate}/{blur}")))
             if float(errors.min()) < best:
                 best, chosen = float(errors.min()), replace(paced, weight=WEIGHTS[int(errors.argmin())])

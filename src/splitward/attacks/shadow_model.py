@@ -29,7 +29,17 @@ from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
 
 FITS = 0.1
-"""Distance of an affine shadow's moments to the traffic's, where 1 is all of it, from which on the edge is affine."""
+"""Distance of an affine shadow's moments to the traffic's, relative to that of a map which ignores the picture, below
+which the edge is taken for affine: under strong noise any map is near."""
+
+
+def blinded(edge: Edge) -> Edge:
+    """A copy of an affine shadow whose answer is its bias, whatever the picture."""
+    copied = copy.deepcopy(edge)
+    assert isinstance(copied.body, Affine)
+    with torch.no_grad():
+        copied.body.components.weight.zero_()
+    return copied
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class ShadowModel:
         moments = Moments(traffic, classes(knowledge)) if traffic is not None and self.moments else None
         fit = Fit(knowledge, chain, pictures, unseen, moments, self.moments)
         affine = self._affine(fit, run)
-        alone = affine is not None and fit.apart(affine, run) < FITS
+        alone = affine is not None and fit.apart(affine, run) < FITS * fit.apart(blinded(affine), run)
         edges = [affine] if affine is not None and alone else self._trained(fit, affine, run)
         if self.inversion == "rmle":
             return self._descent(edges[-1], chain, knowledge, run)
@@ -131,7 +141,7 @@ class ShadowModel:
         """The affine map nearest to the traffic's moments, rectified where it is; None without a single map."""
         knowledge, moments = fit.knowledge, fit.moments
         image, specs = knowledge.input, knowledge.activation
-        if self.architecture != "sized" or moments is None or len(specs) > 1 or not self.steps:
+        if self.architecture != "sized" or moments is None or len(specs) > 1 or not self.steps or not moments.trust:
             return None
         reading = read(specs[0], image)
         if reading.layout != "map" or len(specs[0].shape) != 3:
@@ -143,8 +153,7 @@ class ShadowModel:
         edge = behind_public(body, knowledge).to(run.device)
         pictures = fit.pictures
         problem = pose(body, moments, edge.normalise(pictures.images), pictures.labels)
-        own.record_loss("identification", 0, problem.start())
-        own.record_loss("identification", 1, identify(body, problem, own.stream("starts")))
+        identify(body, problem, own.stream("starts"))
         if fit.chain:  # what the moments of a defended map are, is known by sampling only
             self._train(edge, fit, own, "training")
         run.trace.update({f"shadow/affine/{phase}": points for phase, points in own.trace.items()})

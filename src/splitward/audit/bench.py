@@ -19,7 +19,7 @@ from splitward.audit.plant import planted
 from splitward.audit.suite import Entry
 from splitward.audit.world import World, observe, samples_hash
 from splitward.core.defence import Chain
-from splitward.core.errors import AttackError
+from splitward.core.errors import AttackError, UsageError
 from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter, threat_model
 from splitward.core.registry import find
@@ -95,6 +95,14 @@ class Bench:
         budget = None if name.startswith("floor/") else self.budget  # a floor asks nobody
         return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, budget, *machine)
 
+    def refuse_others(self, secrets: Samples, budget: int | None, run: Run) -> None:
+        """Raise UsageError unless this bench holds these secrets, this query budget and this run's seed."""
+        if (self.secrets_hash, self.budget, self.run.seed) != (samples_hash(secrets), budget, run.seed):
+            raise UsageError(
+                "the bench that was handed over holds other secrets, another query budget or another seed than this "
+                "audit; make one for these."
+            )
+
     def sent(self, world: World) -> Activations:
         """What the device sends for the secrets: the same draws for every attack on this world."""
         return observe(world, self.secrets.images, self.run.stream(f"wire-noise/{world.key}"))
@@ -108,7 +116,8 @@ class Bench:
     def _prepare(self, entry: Entry, believed: World) -> _Prepared:
         several = self._panel(believed) if hasattr(entry.attack, "prepare_several") else []
         worlds = several or [believed]
-        keys = [digest(entry.role, entry.parameters, w.key, *(s.key for s in several)) for w in worlds]
+        panel = [w.key for w in self._panel(believed)]
+        keys = [digest(entry.role, entry.parameters, w.key, *panel) for w in worlds]
         if keys[0] not in self._prepared:
             role = f"attack/{entry.role}/{digest(*keys) if several else believed.key}"
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.

@@ -330,6 +330,7 @@ def audit(
     cast_ = cast(as_samples(secrets, "secrets"), as_samples(public, "public"), settings, run.device, data, chosen)
     _refuse_misfit(target, cast_)
     bench = bench or Bench(run, cast_.secrets, query_budget)
+    bench.refuse_others(cast_.secrets, query_budget, run)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.chain))
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)

@@ -69,25 +69,23 @@ def release(edge: Edge, chain: Chain, pixels: Tensor, generator: Generator) -> t
 class Sender:
     """A defended device: a fresh draw for every call; what its defences do not change is computed once for a picture.
 
-    That is the activation, where no defence acts on the input and the same, unchanged tensor is sent again.
+    That is the activation, where no defence acts on the input, no gradient is asked for, and equal pictures are sent.
     """
 
     def __init__(self, edge: Edge, chain: Chain, generator: Generator) -> None:
         self.edge, self.generator = edge, generator
         self.at_input, self.wire = chain.at("input"), chain.at("wire")
-        self._last: tuple[Tensor, ...] = ()  # pixels, and what was computed for them
-        self._versions: tuple[int, ...] = ()
+        self._last: tuple[Tensor, ...] = ()  # copies of the pixels, and of what was computed for them
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What is sent for ``pixels`` (N, C, H, W): one fresh draw, each tensor (N, *shape). Differentiable."""
         return tuple(self.wire.sample(part, self.generator) for part in self._computed(pixels))
 
     def _computed(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        if self._last and self._last[0] is pixels and self._versions == tuple(t._version for t in self._last):
+        if self._last and not pixels.requires_grad and torch.equal(self._last[0], pixels):
             return self._last[1:]
         activation = self.edge.body(self.at_input.sample(self.edge.normalise(pixels), self.generator))
         parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
-        if self.wire and not self.at_input:
-            self._last = (pixels, *parts)
-            self._versions = tuple(t._version for t in self._last)
+        if self.wire and not self.at_input and not any(part.requires_grad for part in parts):
+            self._last = (pixels.clone(), *(part.clone() for part in parts))
         return parts

@@ -85,13 +85,17 @@ def metric_of(record: Record) -> str | None:
 
 
 def answers(record: Record, metric: str) -> list[Answer]:
-    """Every attacker that gave an answer scored in ``metric``, strongest first; ties in the order of the record."""
+    """Every attacker that gave an answer scored in ``metric``, strongest first; ties in the order of the record.
+
+    Of an attack's repetitions those that can be believed count, where there are any: one that failed only understates.
+    """
     groups: dict[tuple[str, str, bool, int], list[Trial]] = {}
     for trial in record.trials:
         if trial.per_sample.get(metric):
             groups.setdefault((trial.attack, trial.threat_model, trial.adaptive, trial.observations), []).append(trial)
     sign = -1 if record.scale(metric).higher_is_closer else 1
-    return sorted((Answer(tuple(g), metric) for g in groups.values()), key=lambda a: sign * a.mean)
+    found = [Answer(tuple([t for t in g if t.believable] or g), metric) for g in groups.values()]
+    return sorted(found, key=lambda a: sign * a.mean)
 
 
 def stronger_floor(record: Record, metric: str, observations: int = 1) -> Floor | None:

@@ -106,9 +106,10 @@ class Evidence:
         return [*self.floors, *self.usable]
 
     def repetitions(self, trial: Trial) -> list[Trial]:
-        """A trial and the same under other attack seeds."""
+        """A trial and the same under other attack seeds; those that can be believed, where there are any."""
         same = trial.attack, trial.threat_model, trial.adaptive, trial.observations
-        return [t for t in self.record.trials if (t.attack, t.threat_model, t.adaptive, t.observations) == same]
+        found = [t for t in self.record.trials if (t.attack, t.threat_model, t.adaptive, t.observations) == same]
+        return [t for t in found if t.believable] or found
 
     def estimate(self, item: Trial | Floor | None, name: str | None = None) -> Estimate | None:
         """An item's estimate of a metric (the verdict's), over all its repetitions, if it was measured."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitward.record import nesting
+from splitward.record import nesting, sentences
 from splitward.record.schema import Record, ThreatModel
 from splitward.report import figures, wording
 from splitward.report.evidence import Evidence
@@ -58,7 +58,7 @@ def curves(evidences: Sequence[Evidence]) -> list[Curve]:
         target = evidence.record.target
         key = (
             target.model.weights_sha256, target.data.name, target.data.public_from, target.cut.name, target.defence,
-            evidence.metric,
+            evidence.metric, str(sentences.observations(evidence.record)),
         )  # fmt: skip
         groups.setdefault(key, []).append(evidence)
     ordered = [sorted(g, key=lambda e: budget(e.record)) for g in groups.values()]
@@ -69,8 +69,9 @@ def _curve(group: Sequence[Evidence]) -> Curve:
     first, scale = group[0], scale_of(group)
     target = first.record.target
     models = [m for m in nesting.STRENGTH if any(m in nesting.reach(e.record, e.metric) for e in group)]
+    defence = wording.defence_title(target.defence) + sentences.seen(first.record)
     return Curve(
-        f"{target.model.name} at {target.cut.name}, {wording.defence_title(target.defence)}",
+        f"{target.model.name} at {target.cut.name}, {defence}",
         first.defended, first.record.samples, models, scale, first.words(), [_row(e, models, scale) for e in group],
     )  # fmt: skip
 
