@@ -81,7 +81,8 @@ def row(dataset: str, model: str, at: str, count: int, runs: Path) -> dict[str, 
     edge = halves.edge
     spectra = [spectrum(edge, data.held_out.images[i : i + 1]) for i in range(count)]
     ranks = [int((s > ROUNDING).sum()) for s in spectra]
-    found = reached(edge, runs / f"strength-{dataset}-{at}-thorough")
+    folders = (runs / f"strength-{dataset}-{at}-{effort}" for effort in ("thorough", "standard", "quick"))
+    found = next((value for f in folders if (value := reached(edge, f)) is not None), None)
     return {
         "dataset": dataset,
         "cut": at,

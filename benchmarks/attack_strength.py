@@ -29,6 +29,7 @@ CUTS = {
     "mnist": ("lenet5", ("conv1", "ReLU2")),
     "cifar10": ("cifar-cnn", ("conv11", "ReLU22", "ReLU32")),
 }
+ATTACKS = "rmle,prior-guided,inverse-network,shadow-model"
 HEADINGS = ("dataset", "cut", "threat_model", "attack", "psnr_db", "ssim", "exact_share", "floor_psnr_db", "floor_ssim")
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--data", default=None, help="one data set only")
     parser.add_argument("--at", default=None, help="one cut only")
-    parser.add_argument("--attacks", default="rmle,prior-guided,inverse-network,shadow-model")
+    parser.add_argument("--attacks", default=ATTACKS)
     parser.add_argument("--again", action="store_true", help="measure rows anew that are there already")
     parser.add_argument("-o", "--out", type=Path, default=FILE)
     options = parser.parse_args()
@@ -108,6 +109,7 @@ def main() -> None:
             data, victim = sw.load_data(dataset), sw.load_model(model, data=dataset)
             target = sw.Target(sw.split(victim.model, data.public.images[:2], at=at), model=model)
             command = f"python benchmarks/attack_strength.py --effort {options.effort} --data {dataset} --at {at}"
+            command += "" if options.attacks == ATTACKS else f" --attacks {options.attacks}"
             record = sw.audit(
                 target, options.attacks, secrets=data.held_out, public=data.public, samples=options.samples,
                 effort=options.effort, released="logits", data=Data(name=dataset),
