@@ -42,6 +42,7 @@ class Row:
     excess: float | None
     reasons: Reasons
     audited: bool
+    basis: str = ""
     advice: bool = False
     front: bool = False
 
@@ -135,6 +136,7 @@ def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evid
                 said.excess if said else None,
                 reasons,
                 audited=bool(said and said.believable and not alone),
+                basis=said.basis if said else "",
             )
         )
     return found
@@ -177,9 +179,9 @@ def _says_no(name: str, said: Evidence | None, wanted: Wanted, unknown: str) -> 
     if wanted.min_accuracy is not None:
         if said is None:
             found["--min-accuracy"] = unknown
-        elif said.accuracy is None and name not in (CLOUD_ONLY, EDGE_ONLY):
+        elif said.accuracy is None:
             found["--min-accuracy"] = "its accuracy was not measured"
-        elif said.accuracy is not None and said.accuracy < wanted.min_accuracy:
+        elif said.accuracy < wanted.min_accuracy:
             found["--min-accuracy"] = (
                 f"its accuracy of {said.accuracy:.4f} is below the limit of {wanted.min_accuracy:g}"
             )
