@@ -142,6 +142,8 @@ def _setting(given: dict[str, Any]) -> Setting:
         raise UsageError(f"--wire {given['wire']!r} is unknown; write {', '.join(BYTES)}.")
     if given["bandwidth"] and given["trace"]:
         raise UsageError("--bandwidth and --trace exclude each other: keep one of them.")
+    if given["trace"] and "throughput" in _weights(given["objective"]):
+        raise UsageError("--trace gives mean latency and energy, no throughput; name one --bandwidth for it.")
     stated = parse(given["bandwidth"], "bandwidth", "--bandwidth") if given["bandwidth"] else None
     steps = _trace(given["trace"]) if given["trace"] else None
     if stated and given["percentile"]:
