@@ -9,6 +9,7 @@ import pytest
 
 from plan.test_plan_alexnet import COSTS, said
 from record.factory import make_record
+from splitward.core.errors import UsageError
 from splitward.plan import choice, costs, document, privacy, profiles, setting, uncertainty
 from splitward.plan.problem import Limits
 from splitward.record import store
@@ -91,6 +92,10 @@ def runs(tmp_path):
         (["--batch", "0"], ["below 1"]),
         (["--arrivals", "9e9 /s", "--edge-memory", "1 MB"], ["falls behind"]),
         (["--model", "lenet5"], ["either"]),
+        (["--wire", "int8", "--audit", "needed"], ["float32 only"]),
+        (["--min-accuracy", "0.9"], ["not audited"]),
+        (["--latency", "1e306 s", "--json"], ["not finite"]),
+        (["--cloud", "raspberry-pi-4", "--objective", "money"], ["usd_per_hour"]),
     ],
 )
 def test_wrong_or_impossible_input_is_one_sentence_and_status_2(capsys, words, needed):
@@ -180,6 +185,74 @@ def test_a_record_without_a_believable_verdict_keeps_no_limit(lenet5):
     assert "no believable verdict" in row.reasons["--max-excess"]
 
 
+def test_records_of_other_weights_data_or_effort_say_nothing_and_every_attacker_is_needed(runs):
+    folder, record = runs
+    asked = privacy.Asked("lenet5")
+    assert privacy.read([folder], asked)
+    for wrong in ({"weights_sha256": "f" * 64}, {"data": "digits"}, {"effort": "thorough"}):
+        assert not privacy.read([folder], privacy.Asked("lenet5", **wrong))
+    said = privacy.evidence(record.model_copy(update={"threat_models": ("white-box",)}))
+    assert not said.believable
+    assert "black-box" in said.why
+
+
+def test_conflicting_records_give_the_larger_excess_and_are_believed_together():
+    good, bad = privacy.Evidence(0.9, 0.95, 0.1, True), privacy.Evidence(0.9, 0.95, 0.8, False, "no.")
+    for pair in ((good, bad), (bad, good)):
+        both = privacy._together(*pair)
+        assert (both.excess, both.believable, both.why) == (0.8, False, "no.")
+
+
+def test_an_unknown_accuracy_keeps_no_limit(lenet5):
+    for row in planned(lenet5, {}, min_accuracy=0.5).rows:
+        if row.name in ("cloud-only", "edge-only"):
+            assert row.reasons["--min-accuracy"] == "its accuracy was not measured"
+
+
+def test_money_and_throughput_are_of_one_inference_whatever_the_batch(capsys):
+    found = []
+    for batch in ("1", "8"):
+        _, output = said(capsys, *BASE, "--cloud", "cloud-gpu", "--batch", batch, "--json")
+        found.append(next(r for r in json.loads(output.out)["cuts"] if r["name"] == "cloud-only"))
+    assert found[1]["throughput_per_s"] == pytest.approx(found[0]["throughput_per_s"], rel=0.01)  # the link's
+    assert found[1]["usd_per_million"] <= found[0]["usd_per_million"]
+
+
+def test_what_no_profile_says_is_null_or_refused(lenet5):
+    device = profiles.device("mobile").model_copy(update={"active_w": None})
+    where = setting.Setting(
+        costs.load(lenet5), device, profiles.device("server-k40"), profiles.network("wifi", device), arrivals_per_s=1
+    )
+    with pytest.raises(UsageError, match="active_w"):
+        choice.plan(where, choice.Wanted({"energy": 1.0}, Limits()), {})
+    told = document.document(choice.plan(where, choice.Wanted({"latency": 1.0}, Limits()), {}))
+    assert next(r for r in told["cuts"] if r["name"] == "edge-only")["energy_mj"] is None
+    json.dumps(told, allow_nan=False)
+
+
+def test_sensitivity_to_bandwidth_is_that_of_a_plan_at_that_bandwidth(lenet5):
+    found = planned(lenet5, {})
+    for shift in uncertainty.sensitivity(found):
+        if shift.constant == "bandwidth":
+            moved = choice.plan(found.setting.with_uplink(found.setting.uplink * shift.factor), found.wanted, {})
+            assert shift.best == moved.best.name
+
+
+def test_a_cloud_that_would_fall_behind_gives_no_number_for_the_regret(capsys):
+    words = ("--objective", "latency", "--bandwidth", "1 Gbit/s", "--json", "--arrivals")
+    _, output = said(capsys, *BASE, *words, "1 /s")
+    row = next(r for r in json.loads(output.out)["cuts"] if r["name"] == "cloud-only")
+    service = row["latency_ms"]["cloud"]
+    _, output = said(capsys, *BASE, *words, f"{850 / service:.4f} /s")
+    regrets = [s["regret"] for s in json.loads(output.out)["sensitivity"] if s["constant"] == "cloud time"]
+    assert None in regrets
+
+
+def test_a_fit_has_a_coefficient_for_each_feature():
+    with pytest.raises(ValueError, match="coefficients"):
+        profiles.Fit(form="linear", features=("flops",), coefficients=(1.0,), error=0, samples=1)
+
+
 def test_the_choice_flips_where_it_says():
     device = profiles.device("mobile")
     where = setting.Setting(costs.load(COSTS), device, profiles.device("server-k40"), profiles.network("wifi", device))
@@ -259,7 +332,9 @@ def parallel():
 
 def test_the_best_cut_may_lie_between_branches_and_is_then_not_allowed_under_limits_on_leakage(capsys):
     slow = profiles.Fit(form="linear", features=(), coefficients=(1000.0,), error=0, samples=1)
-    cloud = profiles.Device(title="slow at pooling", role="cloud", fits={"pooling": slow})
+    free = slow.model_copy(update={"coefficients": (0.0,)})
+    fits = {"pooling": slow, "other": free, "convolution": free}
+    cloud = profiles.Device(title="slow at pooling", role="cloud", fits=fits)
     device = profiles.device("mobile")
     where = setting.Setting(parallel(), device, cloud, profiles.network("wifi", device))
     found = choice.plan(where, choice.Wanted({"latency": 1.0}, Limits()), {})

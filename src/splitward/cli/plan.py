@@ -89,6 +89,8 @@ def _wanted(given: dict[str, Any]) -> Wanted:
         raise UsageError(f"--batch {given['batch']} is below 1; write for example 8.")
     if given["audit"] not in ("none", "needed", "all"):
         raise UsageError(f"--audit {given['audit']!r} is unknown; write none, needed or all.")
+    if given["audit"] != "none" and given["wire"] != "float32":
+        raise UsageError(f"--audit audits float32 only, and --wire is {given['wire']!r}; leave one of them away.")
     limits = Limits(
         limit("latency", "time", "--latency"), limit("energy", "energy", "--energy"),
         limit("edge_memory", "size", "--edge-memory"), limit("bytes_", "size", "--bytes"),
@@ -140,6 +142,8 @@ def _setting(given: dict[str, Any]) -> Setting:
         raise UsageError(f"--wire {given['wire']!r} is unknown; write {', '.join(BYTES)}.")
     if given["bandwidth"] and given["trace"]:
         raise UsageError("--bandwidth and --trace exclude each other: keep one of them.")
+    if given["trace"] and "throughput" in _weights(given["objective"]):
+        raise UsageError("--trace gives mean latency and energy, no throughput; name one --bandwidth for it.")
     stated = parse(given["bandwidth"], "bandwidth", "--bandwidth") if given["bandwidth"] else None
     steps = _trace(given["trace"]) if given["trace"] else None
     if stated and given["percentile"]:
@@ -191,14 +195,18 @@ def _with_device_memory(wanted: Wanted, setting: Setting) -> Wanted:
 
 
 def _evidence(given: dict[str, Any], setting: Setting) -> dict[Target, Evidence]:
+    import dataclasses
+
     from splitward.plan import privacy
 
     folders = list(given["runs"] or [])
+    asked = privacy.Asked(setting.costs.model, given["wire"], setting.costs.weights_sha256)
     if given["audit"] != "none":  # where new audits go, too; a folder without a finished run is then no mistake
         from splitward.cli.plan_audits import root
 
+        asked = dataclasses.replace(asked, data=given["data"], effort=given["effort"])
         folders = [f for f in dict.fromkeys([*folders, root(given)]) if any(f.glob("**/record.json"))]
-    return privacy.read(folders, setting.costs.model, given["wire"])
+    return privacy.read(folders, asked)
 
 
 def _audited(found: Plan, known: dict[Target, Evidence], given: dict[str, Any]) -> Plan:

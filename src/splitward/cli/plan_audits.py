@@ -56,7 +56,7 @@ def _audit(row: Row, given: dict[str, Any]) -> Evidence:
     settings = AuditSettings(
         model=given["model"], data=given["data"], at=(row.name,), effort=given["effort"], samples=given["samples"],
         defence=() if row.defence == "none" else tuple(row.defence.split("+")), input=given["input"],
-        trust=given["trust"], judge=False, out=root(given) / slug(f"{row.name}-{row.defence}"),
+        trust=given["trust"], judge=False, out=root(given) / slug(f"{row.name}-{row.defence}-{given['effort']}"),
     )  # fmt: skip
     if sys.stderr.isatty() or not given["as_json"]:
         typer.echo(f"splitward: auditing {row.name}, defence {row.defence}", err=True)

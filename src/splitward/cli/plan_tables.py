@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -25,7 +26,8 @@ def render(plan: Plan) -> RenderableType:
         parts.append(Text(f"Below {flip.mbit_per_s:.3g} Mbit/s up {flip.below} is better, above it {flip.above}."))
     shifted = [s for s in uncertainty.sensitivity(plan) if plan.best and s.best != plan.best.name]
     for s in shifted:
-        parts.append(Text(f"With {s.factor:g} x {s.constant}, {s.best} would be better by {s.regret:.1%}."))
+        by = f" by {s.regret:.1%}" if math.isfinite(s.regret) else ", as the cloud falls behind"
+        parts.append(Text(f"With {s.factor:g} x {s.constant}, {s.best} would be better{by}."))
     refused = explain.rejected(plan.rows)
     if refused and plan.best is not None:
         parts += [Text(), Text("Not allowed:", style="bold"), *(Text(f"  {line}") for line in refused)]

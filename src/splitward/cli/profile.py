@@ -59,6 +59,7 @@ def costs_of(model: str, input: str | None, normalise: str | None, trust: bool) 
     """The costs of a model as the command line names it, without timings, and what adds them."""
     import torch
 
+    from splitward.audit.world import weights_hash
     from splitward.models.zoo import load_model, parse_shape
     from splitward.split.costs import costs
     from splitward.split.cuts import Positions
@@ -72,7 +73,8 @@ def costs_of(model: str, input: str | None, normalise: str | None, trust: bool) 
 
         return timed(found, positions, pixels, repetitions, threads)
 
-    return costs(positions, model), measure
+    found = costs(positions, model).model_copy(update={"weights_sha256": weights_hash(victim.model)})
+    return found, measure
 
 
 def _document(found: Costs, device: Device | None) -> str:

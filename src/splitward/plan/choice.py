@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from splitward.core.errors import UsageError
 from splitward.plan import units
 from splitward.plan.privacy import Evidence, Target
 from splitward.plan.problem import Choice, Limits, Problem, Weights, mask
@@ -42,6 +43,7 @@ class Row:
     excess: float | None
     reasons: Reasons
     audited: bool
+    basis: str = ""
     advice: bool = False
     front: bool = False
 
@@ -63,6 +65,12 @@ class Plan:
     uses_evidence: bool
 
     @property
+    def solved(self) -> bool:
+        """Whether the choice is that of the search by costs alone."""
+        chosen, found = self.best and self.best.choice, self.solution.choice
+        return (chosen.edge if chosen else None) == (found.edge if found else None)
+
+    @property
     def believable(self) -> bool:
         """Whether a believable verdict stands behind the choice; nothing crosses where all is on the edge."""
         return self.best is not None and (self.best.audited or self.best.name == EDGE_ONLY)
@@ -72,15 +80,16 @@ def plan(setting: Setting, wanted: Wanted, known: Mapping[Target, Evidence]) -> 
     """The best cut and defence. Without limits on evidence, the optimum over every closed set of operations.
 
     With them a choice needs a believable record: the candidates are then the named cuts, and every other closed set
-    for which there is a record.
+    for which there is a record. Raises UsageError where a profile lacks a number that is asked for.
     """
+    _asked_is_known(setting, wanted)
     problem = setting.problem()
     solution = solve(problem, wanted.weights, wanted.limits)
     sets = {setting.name(s): s for s in (0, *problem.exact_bytes, problem.everything)}
     if solution.choice and solution.choice.edge not in sets.values():
         sets[setting.name(solution.choice.edge)] = solution.choice.edge
     sets |= _recorded(setting, problem, known, sets)
-    choices = {name: problem.evaluate(chosen) for name, chosen in sets.items()}
+    choices = {name: _known(setting, problem.evaluate(chosen)) for name, chosen in sets.items()}
     order = sorted(choices, key=lambda n: (choices[n].edge.bit_count(), choices[n].edge))
     named = {c.name for c in setting.costs.cuts} | {CLOUD_ONLY, EDGE_ONLY}
     unknown = {name: NOT_AUDITED if name in named else BRANCHES for name in order}
@@ -89,6 +98,24 @@ def plan(setting: Setting, wanted: Wanted, known: Mapping[Target, Evidence]) -> 
     possible = [row for row in rows if row.feasible]
     best = min(possible, key=lambda r: (r.value, r.excess if r.excess is not None else 1.0), default=None)
     return Plan(setting, wanted, tuple(rows), best, solution, bool(known))
+
+
+def _asked_is_known(setting: Setting, wanted: Wanted) -> None:
+    if not setting.knows_energy and (wanted.weights.get("energy") or wanted.limits.energy_mj is not None):
+        where = repr(setting.device.title) if setting.device else "a device as measured"
+        raise UsageError(f"energy is asked for, and {where} has no active_w; name a profile that has it.")
+    if not setting.knows_price and wanted.weights.get("money"):
+        where = repr(setting.cloud.title) if setting.cloud else "a cloud as measured"
+        raise UsageError(f"money is asked for, and {where} has no usd_per_hour; name a profile that has it.")
+
+
+def _known(setting: Setting, choice: Choice) -> Choice:
+    """The choice with NaN for what no profile says."""
+    if choice.edge and not setting.knows_energy:
+        choice = replace(choice, edge_mj=math.nan)
+    if choice.busy_ms and not setting.knows_price:
+        choice = replace(choice, usd=math.nan)
+    return choice
 
 
 def next_to_audit(found: Plan) -> Row | None:
@@ -135,6 +162,7 @@ def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evid
                 said.excess if said else None,
                 reasons,
                 audited=bool(said and said.believable and not alone),
+                basis=said.basis if said else "",
             )
         )
     return found
@@ -177,9 +205,9 @@ def _says_no(name: str, said: Evidence | None, wanted: Wanted, unknown: str) -> 
     if wanted.min_accuracy is not None:
         if said is None:
             found["--min-accuracy"] = unknown
-        elif said.accuracy is None and name not in (CLOUD_ONLY, EDGE_ONLY):
+        elif said.accuracy is None:
             found["--min-accuracy"] = "its accuracy was not measured"
-        elif said.accuracy is not None and said.accuracy < wanted.min_accuracy:
+        elif said.accuracy < wanted.min_accuracy:
             found["--min-accuracy"] = (
                 f"its accuracy of {said.accuracy:.4f} is below the limit of {wanted.min_accuracy:g}"
             )
@@ -223,4 +251,5 @@ def _with_front(rows: Sequence[Row]) -> list[Row]:
 def _point(row: Row) -> tuple[float, float, float, float]:
     assert row.choice is not None
     excess = row.excess if row.excess is not None and row.audited else (1.0 if row.name == CLOUD_ONLY else 0.0)
-    return row.choice.latency_ms, row.choice.energy_mj, -(row.accuracy or 0.0), excess
+    energy = 0.0 if math.isnan(row.choice.energy_mj) else row.choice.energy_mj
+    return row.choice.latency_ms, energy, -(row.accuracy or 0.0), excess

@@ -80,10 +80,14 @@ class CutCosts(Part):
 
 
 class Costs(Part):
-    """Costs of one model. ``threads`` and ``machine`` are those of the timings; ``engine``: who ran it."""
+    """Costs of one model. ``threads`` and ``machine`` are those of the timings; ``engine``: who ran it.
+
+    ``weights_sha256``: as in records of audits; empty where it is not known.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model: str
+    weights_sha256: str = ""
     input: tuple[Whole, ...]
     engine: str = ""
     machine: str = ""

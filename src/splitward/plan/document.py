@@ -37,23 +37,23 @@ def document(plan: Plan) -> dict[str, Any]:
         "latency_source": {
             "edge": "modelled" if setting.device else "measured", "cloud": "modelled" if setting.cloud else "measured",
         },
-        "cuts": [_row(row) for row in plan.rows],
+        "cuts": [_row(row, setting.batch) for row in plan.rows],
         "choice": best.name if best else None,
         "choice_defence": best.defence if best else None,
         "objective": explain.objective_text(wanted.weights),
         "limits": {name: limit for name, limit in limits.items() if limit is not None},
-        "proven": plan.solution.proven,
-        "method": plan.solution.method,
+        "proven": plan.solved and plan.solution.proven,
+        "method": plan.solution.method if plan.solved else None,
         "believable": plan.believable,
         "certain": next_to_audit(plan) is None,
         "sentences": explain.sentences(plan),
         "flips": [vars(f) for f in uncertainty.flips(plan)],
-        "sensitivity": [vars(s) for s in uncertainty.sensitivity(plan)],
+        "sensitivity": [vars(s) | {"regret": _finite(s.regret)} for s in uncertainty.sensitivity(plan)],
         "constants": {name: q.model_dump() for name, q in setting.quantities().items()},
     }  # fmt: skip
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, batch: int) -> dict[str, Any]:
     choice = row.choice
     found: dict[str, Any] = {
         "name": row.name, "defence": row.defence, "feasible": row.feasible, "reasons": list(row.reasons.values()),
@@ -67,11 +67,13 @@ def _row(row: Row) -> dict[str, Any]:
         "latency_ms": {
             "edge": choice.edge_ms, "transmission": choice.transmission_ms, "cloud": _finite(choice.cloud_ms),
         },
-        "energy_mj": {"edge": choice.edge_mj, "transmission": choice.transmission_mj},
+        "energy_mj": (
+            None if math.isnan(choice.edge_mj) else {"edge": choice.edge_mj, "transmission": choice.transmission_mj}
+        ),
         "edge_memory_bytes": choice.edge_memory_bytes,
         "wire_bytes": choice.wire_bytes,
-        "throughput_per_s": 1e3 / choice.bottleneck_ms if choice.bottleneck_ms else None,
-        "usd_per_million": choice.usd * 1e6,
+        "throughput_per_s": 1e3 * batch / choice.bottleneck_ms if choice.bottleneck_ms else None,
+        "usd_per_million": _finite(choice.usd * 1e6),
         "objective": _finite(row.value),
     }  # fmt: skip
 

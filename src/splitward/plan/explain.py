@@ -65,7 +65,8 @@ def _behind(plan: Plan, best: Row) -> str:
     if best.audited:
         limit = plan.wanted.max_excess
         kept = f", within the limit of {limit:g}" if limit is not None else ""
-        return f"A believable audit stands behind it: excess leakage at most {best.excess:.3f}{kept}."
+        basis = f" ({best.basis})" if best.basis else ""
+        return f"A believable audit stands behind it{basis}: excess leakage at most {best.excess:.3f}{kept}."
     return (
         f"No believable verdict stands behind it: what crosses at {title(best)} may give the input away; audit it "
         "(--audit needed, or --runs FOLDER)."

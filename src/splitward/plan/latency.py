@@ -23,20 +23,28 @@ def features(operation: Operation, costs: Costs) -> dict[str, float]:
 
 
 def modelled_ms(operation: Operation, costs: Costs, device: Device, batch: int = 1) -> float:
-    """Milliseconds for ``batch`` samples by the device's profile; weights are read once for all of them."""
+    """Milliseconds for ``batch`` samples by the device's profile; weights are read once for all of them.
+
+    Raises UsageError where the profile says nothing of its kind.
+    """
     if operation.kind == "view":
         return 0.0
     found = features(operation, costs)
     if operation.kind in device.fits:
         scaled = {k: v if k == "weight_bytes" else v * batch for k, v in found.items()}
         return predict(device.fits[operation.kind], scaled)
+    memory = device.memory_gb_per_s
     rates: dict[str, Quantity] = dict(device.gflop_per_s)  # type: ignore[arg-type]
     rate = rates.get(operation.kind) or rates.get("convolution")
+    if not (rate and rate.value) and not (memory and memory.value):
+        raise UsageError(
+            f"the profile {device.title!r} has no fit, rate or memory bandwidth for operations of the kind "
+            f"{operation.kind}, as {operation.name} is; add one of them."
+        )
     compute = batch * found["flops"] / (rate.value * 1e6) if rate and rate.value else 0.0
     moved = found["weight_bytes"]
     if operation.flops:  # element-wise operators are fused with what feeds them: kernels of inference engines do that
         moved += batch * (found["input_bytes"] + found["output_bytes"])
-    memory = device.memory_gb_per_s
     transfer = moved / (memory.value * 1e6) if memory and memory.value else 0.0
     return (device.overhead_ms.value if device.overhead_ms else 0.0) + max(compute, transfer)
 

@@ -34,11 +34,11 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything in milliseconds, millijoules, bytes and dollars, for one inference (of one batch).
+    """Everything in milliseconds, millijoules, bytes and dollars, for one batch; dollars for one inference.
 
     ``crossings``: in them operations are numbered in an order in which they can run. Cloud-only sends ``input_bytes``;
     unless everything is on the edge, ``result_bytes`` come back and one round trip is waited for. Energy counts what
-    the device takes above idle. ``arrivals_per_ms``: inferences that reach the cloud from all devices, whose halves it
+    the device takes above idle. ``arrivals_per_ms``: batches that reach the cloud from all devices, whose halves it
     works off one by one: the mean wait is that of an M/D/1 queue, rho * service / (2 (1 - rho)).
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitward.core.errors import UsageError
 
@@ -46,6 +46,12 @@ class Fit(Part):
     error: Finite
     samples: int
 
+    @model_validator(mode="after")
+    def _fits(self) -> Fit:
+        if len(self.coefficients) != 1 + len(self.features):
+            raise ValueError(f"{len(self.features)} features need {1 + len(self.features)} coefficients")
+        return self
+
 
 class Profile(Part):
     """A file. ``note`` says what a reader should know."""
@@ -67,6 +73,12 @@ class Profile(Part):
         return found
 
 
+def _below_all(loss: Quantity | None) -> Quantity | None:
+    if loss is not None and loss.value > 0.99:
+        raise ValueError(f"a loss of {loss.value:g} is above 0.99")
+    return loss
+
+
 class Network(Profile):
     """A link. Energy of the radio: power_mw = base + per Mbit/s (Huang et al., MobiSys 2012), while it sends.
 
@@ -80,7 +92,7 @@ class Network(Profile):
     uplink_mw_per_mbit_per_s: Quantity
     downlink_mw_per_mbit_per_s: Quantity
     base_mw: Quantity
-    loss: Quantity | None = None
+    loss: Annotated[Quantity | None, AfterValidator(_below_all)] = None
     spread: Quantity | None = None
     tail_mj: Quantity | None = None
     usd_per_gb: Quantity | None = None

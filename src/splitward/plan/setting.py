@@ -39,6 +39,16 @@ class Setting:
         """Mbit/s, before lost packets are sent again."""
         return self.uplink_mbit_per_s or self.network.uplink_mbit_per_s.value
 
+    @property
+    def knows_energy(self) -> bool:
+        """Whether the device's power is known."""
+        return self.device is not None and self.device.active_w is not None
+
+    @property
+    def knows_price(self) -> bool:
+        """Whether the cloud's price is known."""
+        return self.cloud is not None and self.cloud.usd_per_hour is not None
+
     def problem(self) -> Problem:
         """The numbers. Raises UsageError where a profile cannot give them."""
         costs, link, each = self.costs, self.network, BYTES[self.wire] * self.batch
@@ -66,9 +76,9 @@ class Setting:
             up_mj_per_byte=_radio(self.uplink, link.uplink_mw_per_mbit_per_s, link.base_mw) / kept,
             down_mj_per_byte=_radio(down, link.downlink_mw_per_mbit_per_s, link.base_mw) / kept,
             message_mj=tail,
-            usd_per_cloud_ms=_value(cloud.usd_per_hour) / 3.6e6 if cloud else 0.0,
-            usd_per_byte=_value(link.usd_per_gb) / 1e9,
-            arrivals_per_ms=self.arrivals_per_s / 1e3,
+            usd_per_cloud_ms=_value(cloud.usd_per_hour) / 3.6e6 / self.batch if cloud else 0.0,
+            usd_per_byte=_value(link.usd_per_gb) / 1e9 / self.batch,
+            arrivals_per_ms=self.arrivals_per_s / 1e3 / self.batch,
             weights=tuple(tuple(index[w] for w in o.weights) for o in costs.operations),
             weight_bytes=tuple(costs.weights[name] for name in names),
             scratch_bytes=tuple(o.scratch_bytes * self.batch for o in costs.operations),
@@ -140,4 +150,6 @@ def effective_uplink(network: Network, trace: list[float] | None, percentile: fl
     if percentile is None:
         return None
     spread = _value(network.spread)
+    if not spread:
+        raise UsageError(f"--percentile needs a trace or a spread, and the network {network.title!r} has none.")
     return network.uplink_mbit_per_s.value * math.exp(-spread * NormalDist().inv_cdf(percentile / 100))

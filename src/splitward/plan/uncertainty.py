@@ -81,11 +81,16 @@ def sensitivity(plan: Plan) -> list[Shift]:
     base, found = plan.setting.problem(), []
     for constant in ("edge time", "cloud time", "bandwidth", "round trip"):
         for factor in (1 / SLACK, SLACK):
-            problem = scaled(base, constant, factor)
+            if constant == "bandwidth":
+                problem = plan.setting.with_uplink(plan.setting.uplink * factor).problem()
+            else:
+                problem = scaled(base, constant, factor)
             value = problem.evaluate(_edge(plan.best)).objective(plan.wanted.weights)
             best = min(_fitting(plan, problem), key=lambda pair: pair[0], default=(value, plan.best.name))
-            regret = value / best[0] - 1 if best[0] else 0.0
-            found.append(Shift(constant, factor, best[1], max(regret, 0.0)))
+            regret = max(value / best[0] - 1, 0.0) if best[0] and math.isfinite(best[0]) else 0.0
+            if math.isinf(value):  # the cloud falls behind
+                regret = math.inf
+            found.append(Shift(constant, factor, best[1], regret))
     return found
 
 
@@ -99,13 +104,7 @@ def scaled(problem: Problem, constant: str, factor: float) -> Problem:
         return dataclasses.replace(problem, edge_ms=times(problem.edge_ms), edge_mj=times(problem.edge_mj))
     if constant == "cloud time":
         return dataclasses.replace(problem, cloud_ms=times(problem.cloud_ms))
-    if constant == "round trip":
-        return dataclasses.replace(problem, round_trip_ms=factor * problem.round_trip_ms)
-    return dataclasses.replace(
-        problem,
-        up_ms_per_byte=problem.up_ms_per_byte / factor,
-        up_mj_per_byte=problem.up_mj_per_byte / factor,
-    )
+    return dataclasses.replace(problem, round_trip_ms=factor * problem.round_trip_ms)
 
 
 def _fitting(plan: Plan, problem: Problem) -> list[tuple[float, str]]:

@@ -42,7 +42,7 @@ def parse(text: str, what: str, option: str, *, positive: bool = True) -> float:
     if number < 0 or (positive and number == 0):
         least = "above 0" if positive else "0 or more"
         raise UsageError(f"{option} {text!r} is {'negative' if number < 0 else 'zero'}; it must be {least}.")
-    if not math.isfinite(number):
+    if not math.isfinite(number * units[found[2]]):
         raise UsageError(f"{option} {text!r} is not finite; write for example {example!r}.")
     return number * units[found[2]]
 
@@ -69,5 +69,7 @@ def time(ms: float) -> str:
 
 
 def energy(mj: float) -> str:
-    """Millijoules for people."""
+    """Millijoules for people; NaN: not known."""
+    if math.isnan(mj):
+        return "unknown energy"
     return f"{mj / 1e3:.3g} J" if mj >= 999.5 else f"{mj:.3g} mJ"

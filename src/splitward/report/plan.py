@@ -80,7 +80,11 @@ def page(document: Mapping[str, Any]) -> str:
     once = list({row["name"]: row for row in reversed(made)}.values())[::-1]
     context = {
         "plan": document,
-        "figures": [figure(once, name, document["choice"]) for name in PARTS] if once else [],
+        "figures": [
+            figure(rows, name, document["choice"])
+            for name in PARTS
+            if (rows := [row for row in once if row[name] is not None])
+        ],
         "fronts": fronts(made, document) if made else [],
         "version": __version__,
     }
