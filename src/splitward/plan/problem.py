@@ -34,7 +34,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything in milliseconds, millijoules, bytes and dollars, for one batch; dollars for one inference.
+    """Everything in milliseconds, millijoules, bytes, for one batch; dollars for one inference.
 
     ``crossings``: in them operations are numbered in an order in which they can run. Cloud-only sends ``input_bytes``;
     unless everything is on the edge, ``result_bytes`` come back and one round trip is waited for. Energy counts what
