@@ -56,7 +56,7 @@ def drop(rows: Rows) -> Decision:
         behind = rows.one(study="layers", layer="fc1", attack=attack, secrets=LIKE, status="ok")
         held.append(behind["ssim"] < 0.5 * before["ssim"])
         evidence.append(f"{words}: pool2 {scored(before)}; fc1 {scored(behind)}")
-    return Decision(verdict(held[0]), tuple(evidence))
+    return Decision(verdict(all(held)), tuple(evidence))
 
 
 def hides(rows: Rows) -> Decision:
