@@ -66,6 +66,23 @@ def against(naive: Sequence[bool], adaptive: Sequence[bool]) -> Verdict:
     return FAILS if not all(naive) else HOLDS if all(adaptive) else NAIVE_ONLY
 
 
+MARGIN_DB, MARGIN_SSIM = 1.0, 0.05
+"""What a difference of two means has to exceed to decide a claim: at ten images less is chance."""
+
+
+def clearly(differences: Sequence[float], margin: float, unit: str) -> bool:
+    """Whether all are above ``margin``; False where one is below -``margin``; raises Undecided in between.
+
+    >>> clearly([2.0, -3.0], 1.0, "dB"), clearly([2.0, 3.0], 1.0, "dB")
+    (False, True)
+    """
+    if min(differences) < -margin:
+        return False
+    if min(differences) > margin:
+        return True
+    raise Undecided(f"a difference of {min(differences):+.2f} is within the margin of {margin:g} {unit} that decides")
+
+
 def scored(row: Row) -> str:
     """A row's numbers as text.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import draw, plans, privacy, views
-from splitward.reproduce.claims import Claim, Decision, scored, verdict
+from splitward.reproduce.claims import MARGIN_DB, MARGIN_SSIM, Claim, Decision, clearly, scored, verdict
 from splitward.reproduce.need import DATA, Need
 from splitward.reproduce.rows import Rows, Undecided
 from splitward.reproduce.scales import Scale
@@ -66,12 +66,12 @@ def levels(rows: Rows) -> Decision:
 
 def threshold(rows: Rows) -> Decision:
     """What pictures score that show nothing of the secret."""
-    evidence, fooled = [], False
+    evidence, short = [], []
     for row in rows.some(study="yardsticks"):
         counts = row["psnr_db"] > 10 or row["ssim_paper"] > 0.3
-        fooled |= counts
+        short.append(min((10 - row["psnr_db"]) / MARGIN_DB, (0.3 - row["ssim_paper"]) / MARGIN_SSIM))
         evidence.append(f"{row['data']}, {row['attack']}: {scored(row)}: {'counts' if counts else 'does not count'}")
-    return Decision(verdict(not fooled), tuple(evidence))
+    return Decision(verdict(clearly(short, 1.0, f"times {MARGIN_DB:g} dB or {MARGIN_SSIM:g} SSIM")), tuple(evidence))
 
 
 TARGET = Target(

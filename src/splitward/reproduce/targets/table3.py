@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.claims import HOLDS, Claim, Decision, scored, verdict
+from splitward.reproduce.claims import MARGIN_SSIM, Claim, Decision, clearly, scored, verdict
 from splitward.reproduce.rows import LIKE, Rows, Undecided
 from splitward.reproduce.target import Found, Target
 
@@ -52,14 +52,14 @@ def arbitrary(rows: Rows) -> Decision:
 
 def deeper(rows: Rows) -> Decision:
     """Whether the recovery at the second cut is worse than at the first, for the papers' attack and for ours."""
-    told, held = [], []
+    told, falls = [], []
     for attack in ("rmle:scripts", "rmle"):
         first, second = (
             rows.one(study="white-box", data="mnist", layer=layer, attack=attack) for layer in plans.CUTS["mnist"]
         )
-        held.append(second["ssim"] < first["ssim"])
+        falls.append(first["ssim"] - second["ssim"])
         told.append(f"{attack}: conv1 {scored(first)}; ReLU2 {scored(second)}")
-    return Decision(HOLDS if all(held) else verdict(False), tuple(told))
+    return Decision(verdict(clearly(falls, MARGIN_SSIM, "SSIM")), tuple(told))
 
 
 def draw(found: Found) -> str | None:
