@@ -13,6 +13,7 @@ from splitward.cli.main import main
 from splitward.core.errors import UsageError
 from splitward.reproduce import laboratory, page
 from splitward.reproduce.edges import fresh_edge
+from splitward.reproduce.run import document as documented
 from splitward.reproduce.run import reproduce
 from splitward.reproduce.scales import QUICK
 from splitward.reproduce.target import choose, targets
@@ -40,6 +41,21 @@ def test_an_audit_that_is_there_is_not_run_again(done):
     for path, written in first.items():
         assert path.stat().st_mtime_ns == written
     assert document["targets"]["figure-8"]["audits"] == 2
+
+
+def test_an_incomplete_run_says_so_and_explains_nothing(tmp_path):
+    """One audit of several: its count stands on top, and there is neither a figure nor a cause."""
+    scale = dataclasses.replace(TINY, mnist=dataclasses.replace(TINY.mnist, dropout_input=()))
+    lab, chosen = laboratory.Laboratory(scale, tmp_path), choose(["figure-8"])
+    next(iter(lab.run(chosen[0].needs(scale, "mnist"))))
+    document = documented(chosen, lab, "")
+    due = sum(len(set(chosen[0].needs(scale, name))) for name in ("mnist", "cifar10"))
+    assert (document["audits"], document["audits_due"]) == (1, due)
+    told = document["targets"]["figure-8"]
+    assert (told["status"], told["figure"], told["difference"], told["cause"]) == ("partial", None, [], "")
+    assert not list(tmp_path.glob("figures/*.svg"))
+    for text in (page.markdown(document, "figures"), (tmp_path / "index.html").read_text()):
+        assert f"Incomplete: 1 of {due} audits were run" in text[: text.index("claims")].rpartition("Of")[0]
 
 
 def test_rows_stand_beside_what_was_published(done):

@@ -55,9 +55,32 @@ def verdict(holds: bool) -> Verdict:
     return HOLDS if holds else FAILS
 
 
-def against(naive: bool, adaptive: bool) -> Verdict:
-    """From whether it holds against an attacker who does not know the defence, and against one who does."""
-    return FAILS if not naive else HOLDS if adaptive else NAIVE_ONLY
+def against(naive: Sequence[bool], adaptive: Sequence[bool]) -> Verdict:
+    """From whether it holds, row by row, against an attacker who does not know the defence, and one who does.
+
+    Raises Undecided where there is no row of either: of nothing, anything would hold.
+    """
+    for rows, who in ((naive, "the papers' attack"), (adaptive, "an attacker who knows the defence")):
+        if not rows:
+            raise Undecided(f"an audit was not run, or failed: {who} at the settings of the claim")
+    return FAILS if not all(naive) else HOLDS if all(adaptive) else NAIVE_ONLY
+
+
+MARGIN_DB, MARGIN_SSIM = 1.0, 0.05
+"""What a difference of two means has to exceed to decide a claim: at ten images less is chance."""
+
+
+def clearly(differences: Sequence[float], margin: float, unit: str) -> bool:
+    """Whether all are above ``margin``; False where one is below -``margin``; raises Undecided in between.
+
+    >>> clearly([2.0, -3.0], 1.0, "dB"), clearly([2.0, 3.0], 1.0, "dB")
+    (False, True)
+    """
+    if min(differences) < -margin:
+        return False
+    if min(differences) > margin:
+        return True
+    raise Undecided(f"a difference of {min(differences):+.2f} is within the margin of {margin:g} {unit} that decides")
 
 
 def scored(row: Row) -> str:

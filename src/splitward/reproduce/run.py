@@ -73,10 +73,12 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
         written[target.name] = _target(
             target, found, [r for n in own if n in by_need for r in by_need[n]], by_need, out
         )
+    asked = unique(n for t in chosen for name in t.data for n in t.needs(scale, name))
     judged = [claim.judged(rows) for target in chosen for claim in target.claims]
     whole = {
         "schema_version": SCHEMA_VERSION, "splitward": __version__, "command": command, "scale": scale.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "images": scale.images,
+        "audits": sum(need in by_need for need in asked), "audits_due": len(asked),
         "environment": next(iter(records.values())).environment.model_dump(mode="json") if records else {},
         "targets": written, "claims": judged,
     }  # fmt: skip
@@ -91,17 +93,22 @@ def _target(
     rows = own or (target.made() if target.made else [])
     done = sum(need in by_need for need in found.needs)
     status = "complete" if rows and done == len(found.needs) else "partial" if rows else "left out"
-    drawn = target.draw(found) if rows else None
+    drawn = target.draw(found) if rows and (done > 1 or not found.needs) else None  # one point is no figure
+    svg = out / FIGURES / f"{target.name}.svg"
     if drawn is not None:
-        (out / FIGURES / f"{target.name}.svg").write_text(drawn, encoding="utf-8")
-    sentences = [target.sentence(found)] if target.sentence and rows else []
-    for name in () if target.sentence else found.data:
+        svg.write_text(drawn, encoding="utf-8")
+    else:
+        svg.unlink(missing_ok=True)
+    whole = status == "complete"
+    sentences = [target.sentence(found)] if target.sentence and whole else []
+    for name in found.data if whole and not target.sentence else ():
         decibels, similarity = target.tolerance[name]
         here = [row for row in rows if row["data"] == name]
         sentences.append(f"{page.DATA_NAMES[name]}: {difference(here, decibels, similarity)}")
     return {
         "title": target.title, "source": target.source, "status": status, "scale": found.scale.name, "rows": rows,
-        "audits": done, "audits_due": len(found.needs), "data": list(found.data), "cause": target.cause,
+        "audits": done, "audits_due": len(found.needs), "data": list(found.data),
+        "cause": target.cause if whole else "",
         "figure": f"{FIGURES}/{target.name}.svg" if drawn is not None else None, "difference": sentences,
     }  # fmt: skip
 

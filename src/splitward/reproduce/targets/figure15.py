@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import draw, plans, published, views
-from splitward.reproduce.claims import Claim, Decision, scored, verdict
+from splitward.reproduce.claims import MARGIN_SSIM, Claim, Decision, clearly, scored, verdict
 from splitward.reproduce.need import Need
 from splitward.reproduce.rows import LIKE, Row, Rows
 from splitward.reproduce.scales import Scale
@@ -56,7 +56,7 @@ def drop(rows: Rows) -> Decision:
         behind = rows.one(study="layers", layer="fc1", attack=attack, secrets=LIKE, status="ok")
         held.append(behind["ssim"] < 0.5 * before["ssim"])
         evidence.append(f"{words}: pool2 {scored(before)}; fc1 {scored(behind)}")
-    return Decision(verdict(held[0]), tuple(evidence))
+    return Decision(verdict(all(held)), tuple(evidence))
 
 
 def hides(rows: Rows) -> Decision:
@@ -70,7 +70,7 @@ def hides(rows: Rows) -> Decision:
     best = max(attacks, key=lambda row: row["ssim"])
     evidence = [f"no activation, label known: {scored(floor)}"]
     evidence += [f"fc1, {row['threat_model']}, {row['attack']}: {scored(row)}" for row in attacks]
-    return Decision(verdict(best["ssim"] <= floor["ssim"]), tuple(evidence))
+    return Decision(verdict(clearly([floor["ssim"] - best["ssim"]], MARGIN_SSIM, "SSIM")), tuple(evidence))
 
 
 TARGET = Target(

@@ -7,6 +7,8 @@ from splitward.reproduce.claims import Claim, Decision, verdict
 from splitward.reproduce.rows import Row, Rows
 from splitward.reproduce.target import Found, Target
 
+FITTED = costs.SETTINGS[1]
+"""The papers' own setting."""
 SENDING, COMPUTING = "transmission", "inference on the device"
 
 
@@ -29,18 +31,27 @@ def made() -> list[Row]:
 
 
 def cheaper(rows: Rows) -> Decision:
-    """In each setting, whether the collaborative system beats both extremes in latency and energy."""
-    held, evidence = [], []
+    """Whether, in the setting that is fitted to the published bars, one cut beats both extremes in both quantities."""
+    held, evidence = {}, []
     for setting in costs.SETTINGS:
         by = {row["deployment"]: row for row in rows.some(study="costs", setting=setting.name)}
         split, ends = by["collaborative"], (by["cloud-only"], by["edge-only"])
-        held.append(all(split[k] < end[k] for end in ends for k in ("latency_s", "energy_j")))
+        cuts = [costs.cost(setting, n, "collaborative") for n in range(1, len(costs.ALEXNET))]
+        latency, energy = (min(end[key] for end in ends) for key in ("latency_s", "energy_j"))
+        better = [cut.cut for cut in cuts if cut.latency_s < latency and cut.energy_j < energy]
+        held[setting] = bool(better)
         told = "; ".join(
-            f"{row['deployment']} {row['latency_s']:.2f} s, {row['energy_j']:.2f} J" for row in (*ends, split)
+            f"{row['deployment']} {row['latency_s']:.3f} s, {row['energy_j']:.3f} J" for row in (*ends, split)
         )
-        evidence.append(f"{setting.name}, modelled, best cut after {split['cut']}: {told}")
-    evidence.append("the published bars hold for one device, one network and one radio; the claim is none about others")
-    return Decision(verdict(all(held)), tuple(evidence))
+        evidence.append(
+            f"{setting.name}, modelled: {told}; the cut of least latency is after {split['cut']}; of {len(cuts)} "
+            f"cuts, better than both extremes in both: {', '.join(better) or 'none'}"
+        )
+    evidence.append(
+        f"decided for {FITTED.name}, whose constants are fitted to the published bars: where it holds, the claim is "
+        "consistent with the papers' figure, which is no test of it; the other setting is not theirs"
+    )
+    return Decision(verdict(held[FITTED]), tuple(evidence))
 
 
 def figure(found: Found) -> str:  # noqa: ARG001 - it needs no audit
@@ -101,7 +112,9 @@ TARGET = Target(
     claims=(
         Claim(
             "collaborative-is-cheaper", "II-A",
-            "With the best cut, the collaborative system has a lower latency and energy than either extreme.", cheaper,
+            "With the best cut, the collaborative system has a lower latency and energy than either extreme, in a "
+            "model that is fitted to the papers' figure.",
+            cheaper,
         ),
     ),
     made=made,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.claims import Claim, Decision, scored, verdict
+from splitward.reproduce.claims import MARGIN_DB, Claim, Decision, clearly, scored, verdict
 from splitward.reproduce.need import Need
 from splitward.reproduce.rows import Rows
 from splitward.reproduce.scales import Scale
@@ -23,7 +23,7 @@ def compared(rows: Rows) -> Decision:
     )
     other = rows.one(study="reconstruction", data="mnist", layer="ReLU2", attack="model-reconstruction:paper")
     return Decision(
-        verdict(network["psnr_db"] > other["psnr_db"]),
+        verdict(clearly([network["psnr_db"] - other["psnr_db"]], MARGIN_DB, "dB")),
         (f"inverse network: {scored(network)}", f"model reconstruction, then rMLE: {scored(other)}"),
     )
 
