@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "results"
+from _tables import RESULTS, markdown
+
 PLACE = "<!-- defence-curves -->"
 NAMES = {"mnist": "LeNet-5 on MNIST", "cifar10": "The CIFAR CNN on CIFAR-10"}
 HEADINGS = (
@@ -100,9 +101,3 @@ def spread(row: Row, knows: str) -> str:
 def attack(row: Row, knows: str) -> str:
     """The attack's name, and whether it is to be doubted."""
     return f"`{row[f'{knows}_attack']}`" + ("" if row[f"{knows}_believable"] else " (not believable)")
-
-
-def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

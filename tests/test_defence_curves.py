@@ -34,6 +34,7 @@ def script(figure):
 
 @pytest.fixture(scope="module")
 def page():
+    load(ROOT / "docs" / "_tables.py")
     return load(ROOT / "docs" / "_curves.py")
 
 

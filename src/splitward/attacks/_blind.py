@@ -86,10 +86,6 @@ class Problem:
         weights: Tensor = torch.linalg.solve(self.gram + ridge, self.cross)
         return weights.contiguous()
 
-    def start(self) -> float:
-        """The distance of what the means alone say."""
-        return float(self.distance(self.linear(1e-3)))
-
 
 def pose(body: Affine, moments: Moments, images: Tensor, labels: Tensor | None) -> Problem:
     """The problem for public ``images`` (N, C, H, W), normalised, with their ``labels`` where they have some."""

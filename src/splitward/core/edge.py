@@ -63,7 +63,8 @@ class Edge(nn.Module):
 
 def release(edge: Edge, chain: Chain, pixels: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     """What the defended device sends for ``pixels``: one fresh draw, each tensor (N, *shape). Differentiable."""
-    return Sender(edge, chain, generator)(pixels)
+    sender = Sender(edge, chain, generator)
+    return sender.draw(sender.compute(pixels))  # once: nothing to keep
 
 
 class Sender:
@@ -79,13 +80,18 @@ class Sender:
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What is sent for ``pixels`` (N, C, H, W): one fresh draw, each tensor (N, *shape). Differentiable."""
-        return tuple(self.wire.sample(part, self.generator) for part in self._computed(pixels))
-
-    def _computed(self, pixels: Tensor) -> tuple[Tensor, ...]:
         if self._last and not pixels.requires_grad and torch.equal(self._last[0], pixels):
-            return self._last[1:]
-        activation = self.edge.body(self.at_input.sample(self.edge.normalise(pixels), self.generator))
-        parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
+            return self.draw(self._last[1:])
+        parts = self.compute(pixels)
         if self.wire and not self.at_input and not any(part.requires_grad for part in parts):
             self._last = (pixels.clone(), *(part.clone() for part in parts))
-        return parts
+        return self.draw(parts)
+
+    def compute(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What is computed for ``pixels`` before a defence acts on it; those of the input have acted."""
+        activation = self.edge.body(self.at_input.sample(self.edge.normalise(pixels), self.generator))
+        return (activation,) if isinstance(activation, Tensor) else tuple(activation)
+
+    def draw(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """A fresh draw of what is sent for them."""
+        return tuple(self.wire.sample(part, self.generator) for part in parts)

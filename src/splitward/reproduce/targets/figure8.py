@@ -6,22 +6,12 @@ from splitward.reproduce import plans, views
 from splitward.reproduce.claims import Claim, Decision, against, defended, scored
 from splitward.reproduce.need import DATA
 from splitward.reproduce.rows import Rows
-from splitward.reproduce.target import Found, Target
+from splitward.reproduce.target import Target
+from splitward.reproduce.targets._pictures import on_both_places
 
 TARGET_TITLE = "Recovered inputs under dropout"
 USELESS = 0.6
 """The rate from which on no useful information is said to be obtained."""
-
-
-def draw(found: Found) -> str | None:
-    """Rates across; dropout on the input and on the activation."""
-    lines = []
-    for data in DATA:
-        study, at = found.scale.study(data), plans.DEFENDED[data]
-        for place, levels in (("input", study.dropout_input), ("activation", study.dropout_wire)):
-            steps = views.levels_of(found, data, at, "dropout", place, levels)
-            lines.append((f"{data} at {at}", f"on the {place}", steps))
-    return views.by_level(found, TARGET_TITLE, lines)
 
 
 def useless(rows: Rows) -> Decision:
@@ -47,7 +37,7 @@ TARGET = Target(
     title=TARGET_TITLE,
     source="IoTJ20 figure 8",
     needs=plans.dropouts,
-    draw=draw,
+    draw=lambda found: on_both_places(found, TARGET_TITLE, "dropout"),
     cause="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout "
     "does not.",
     claims=(
