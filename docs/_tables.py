@@ -96,13 +96,13 @@ def by_strength(rows: Rows) -> str:
         [f"{one['dataset']} `{one['cut']}`", one["threat_model"], one["attack"],
          f"{one['psnr_db']:.1f} ({one['psnr_low_db']:.1f} to {one['psnr_high_db']:.1f})",
          f"{one['ssim']:.3f} ({one['ssim_low']:.3f} to {one['ssim_high']:.3f})", f"{one['exact_share']:.0%}",
-         published(one), f"{one['floor_psnr_db']:.1f} / {one['floor_ssim']:.3f}", one["samples"], one["effort"],
-         "yes" if one["believable"] else "no"]
+         published(one), f"{one['floor_psnr_db']:.1f} / {one['floor_ssim']:.3f}",
+         f"{one['effort']}, n = {one['samples']}" + ("" if one["believable"] else "; not believable")]
         for one in rows
     ]  # fmt: skip
     headings = (
         "cut", "threat model", "attack", "PSNR, dB (95 %)", "SSIM (95 %)", "exact", "published, dB / SSIM",
-        "floor, dB / SSIM", "secrets", "effort", "believable",
+        "floor, dB / SSIM", "effort",
     )  # fmt: skip
     return markdown(headings, cells)
 
