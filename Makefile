@@ -16,11 +16,11 @@ $(VENV)/.audit: pyproject.toml constraints.txt
 		{ echo "splitward needs Python 3.11 or later: set PYTHON=python3.11 or newer."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[audit]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.audit
-	$(BIN)/pip install --quiet --constraint constraints.txt --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
