@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from splitward._version import __version__
+from splitward.core.errors import UsageError
 from splitward.core.run import Progress
 from splitward.record import files
+from splitward.record.schema import Record
 from splitward.reproduce import page
 from splitward.reproduce.laboratory import Laboratory
 from splitward.reproduce.need import DATA, Need
@@ -61,6 +63,7 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     everything = unique(n for t in targets().values() for name in t.data for n in t.needs(scale, name))
     records = {need: record for need in everything if (record := laboratory.load(need)) is not None}
+    _of_one_victim(records, out)
     by_need = {need: rows_of(need, record) for need, record in records.items()}
     rows = Rows([row for found in by_need.values() for row in found] + _yardsticks(laboratory))
     for target in targets().values():
@@ -79,12 +82,29 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
         "schema_version": SCHEMA_VERSION, "splitward": __version__, "command": command, "scale": scale.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "images": scale.images,
         "audits": sum(need in by_need for need in asked), "audits_due": len(asked),
+        "versions": sorted({_version(record) for record in records.values()}),
         "environment": next(iter(records.values())).environment.model_dump(mode="json") if records else {},
         "targets": written, "claims": judged,
     }  # fmt: skip
     files.write_json(out / DOCUMENT, whole)
     (out / PAGE).write_text(page.html(whole, out), encoding="utf-8")
     return whole
+
+
+def _version(record: Record) -> str:
+    """What a record was made with."""
+    return f"{record.environment.splitward} {record.environment.commit or ''}".strip()
+
+
+def _of_one_victim(records: Mapping[Need, Record], out: Path) -> None:
+    """Raises UsageError where records of one data set are of networks with different weights."""
+    for name in DATA:
+        hashes = {record.target.model.weights_sha256 for need, record in records.items() if need.data == name}
+        if len(hashes) > 1:
+            raise UsageError(
+                f"the records below {out} attack {len(hashes)} different networks on {name}; one reproduction has one: "
+                "move the older records away, or write --out to another folder."
+            )
 
 
 def _target(
