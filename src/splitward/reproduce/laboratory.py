@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import Parallel, delayed
 
 from splitward.audit.bench import Bench
 from splitward.audit.loop import audit
@@ -131,11 +132,24 @@ class Place:
         }
 
 
+@cache
+def _place(scale: Scale, data: str, data_dir: Path | None) -> Place:
+    """One for all audits of a process."""
+    return Place(scale, data, data_dir, Silent())
+
+
+def _alone(scale: Scale, data_dir: Path | None, need: Need, folder: Path, threads: int) -> Need:
+    """One audit, in a process of its own."""
+    torch.set_num_threads(threads)
+    _place(scale, need.data, data_dir).audit(need, folder)
+    return need
+
+
 class Laboratory:
     """Every record of one scale below ``out``; unfinished audits are gone on with."""
 
     def __init__(self, scale: Scale, out: Path, data_dir: Path | None = None, progress: Progress | None = None) -> None:
-        self.scale, self.out = scale, out
+        self.scale, self.out, self.data_dir = scale, out, data_dir
         self.progress = progress or Silent()
         self._places = {data: Place(scale, data, data_dir, self.progress) for data in ("mnist", "cifar10")}
 
@@ -147,17 +161,30 @@ class Laboratory:
         """Whether its record is there."""
         return (self.folder(need) / store.RECORD).is_file()
 
-    def run(self, needs: Sequence[Need]) -> Iterator[Need]:
-        """Run those that are not finished, data set by data set; yields each as it is done."""
+    def run(self, needs: Sequence[Need], workers: int = 1) -> Iterator[Need]:
+        """Run those that are not finished, data set by data set; yields each as it is done.
+
+        ``workers``: processes that run one audit each at a time, on a share of the processor's threads.
+        """
         due = [need for need in needs if not self.finished(need)]
         due.sort(key=lambda n: (n.data == "cifar10", n.auxiliary, n.seed, n.defence != "none"))
         self.progress.start("reproduction", len(due))
-        for need in due:
-            self.progress.advance(0, f"{need.study}: {need.data} at {need.at}, {need.defence}")
-            self._places[need.data].audit(need, self.folder(need))
-            self.progress.advance(1)
+        for need in self._side_by_side(due, workers) if min(workers, len(due)) > 1 else self._one_by_one(due):
+            self.progress.advance(1, f"{need.study}: {need.data} at {need.at}, {need.defence}")
             yield need
         self.progress.finish()
+
+    def _one_by_one(self, due: Sequence[Need]) -> Iterator[Need]:
+        for need in due:
+            self._places[need.data].audit(need, self.folder(need))
+            yield need
+
+    def _side_by_side(self, due: Sequence[Need], workers: int) -> Iterator[Need]:
+        threads = max(1, torch.get_num_threads() // workers)
+        pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="1*n_jobs")
+        tasks = (delayed(_alone)(self.scale, self.data_dir, need, self.folder(need), threads) for need in due)
+        done: Iterator[Need] = pool(tasks)
+        return done
 
     def load(self, need: Need) -> schema.Record | None:
         """Its record; None where it is not finished."""

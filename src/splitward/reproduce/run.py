@@ -32,6 +32,7 @@ def reproduce(
     progress: Progress | None = None,
     command: str = "",
     say: Callable[[str], None] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run the audits that ``chosen`` need on ``data`` and are not below ``out`` yet; write and return the document.
 
@@ -47,7 +48,7 @@ def reproduce(
         say(f"{len(chosen)} targets need {len(needs)} audits, of which {there} are there")
     for name in dict.fromkeys(need.data for need in needs):
         laboratory.keep_yardsticks(name)
-    for _ in laboratory.run(needs):
+    for _ in laboratory.run(needs, workers):
         pass
     return document(chosen, laboratory, command)
 
