@@ -109,8 +109,22 @@ def test_a_recovery_has_to_beat_the_mean_image(floor, verdict):
     rows = [row("mean image", floor, 0.1) | {"study": "yardsticks"}]
     for layer, psnr in (("conv1", 17.9), ("ReLU2", 8.1)):
         told = {"psnr_db": psnr, "ssim": 0.2, "source": "a table"}
-        rows.append(row("shadow-model:scripts", psnr, 0.3, level=0) | study | {"layer": layer, "published": told})
+        told = {"layer": layer, "published": told, "threat_model": "query-free"}
+        rows.append(row("shadow-model:scripts", psnr, 0.3, level=0) | study | told)
     assert judged("recovery-query-free", rows) == verdict
+
+
+def test_a_recovery_is_decided_by_the_strongest_attack_of_its_threat_model():
+    """The papers' attack, ours, falls short of the published numbers; another white-box attack does not."""
+    rows = [row("mean image", 11.8, 0.1) | {"study": "yardsticks"}]
+    for layer, psnr in (("conv1", 39.69), ("ReLU2", 15.1)):
+        told = {"layer": layer, "threat_model": "white-box", "study": "white-box", "setting": "rMLE"}
+        published = {"psnr_db": psnr, "ssim": 0.6, "source": "a table"}
+        rows.append(row("rmle:scripts", 13.0, 0.3, level=0) | told | {"published": published})
+        rows.append(row("inverse-network", 90.0, 0.9, level=0) | told | {"threat_model": "black-box"})
+    assert judged("recovery-white-box", rows) == FAILS
+    stronger = [r | {"attack": "rmle", "psnr_db": 60.0, "ssim": 0.99} for r in rows if r["attack"] == "rmle:scripts"]
+    assert judged("recovery-white-box", rows + stronger) == HOLDS
 
 
 def test_gaps_between_parallel_lines_are_their_distance():

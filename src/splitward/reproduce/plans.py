@@ -76,9 +76,9 @@ def every_layer(scale: Scale) -> list[Need]:
     ]
 
 
-def with_the_edge(scale: Scale) -> list[Need]:
-    """What attackers who may ask the device reach behind the first fully connected layer."""
-    return [Need("asked", "mnist", "fc1", (own(scale.study("mnist"), "inverse-network"),), released="label")]
+def asked(scale: Scale, at: str) -> Need:
+    """What our own attackers reach who may ask the device, on MNIST."""
+    return Need("asked", "mnist", at, (own(scale.study("mnist"), "inverse-network"),), released="label")
 
 
 def arbitrary(scale: Scale) -> list[Need]:
