@@ -4,7 +4,7 @@ import pytest
 
 from splitward.reproduce import costs, privacy
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
-from splitward.reproduce.rows import LIKE, Rows, Undecided
+from splitward.reproduce.rows import LIKE, Rows, trainings
 from splitward.reproduce.target import targets
 
 CLAIMS = {claim.id: claim for target in targets().values() for claim in target.claims}
@@ -147,3 +147,23 @@ def test_the_costs_of_figure_2_are_the_planners():
     assert by["collaborative"].value == pytest.approx(520, rel=0.05)
     assert by["cloud-only"].choice.edge_mj == 0
     assert by["edge-only"].choice.transmission_ms == 0
+
+
+def test_trainings_are_averaged_before_they_are_compared():
+    """Two of three lie apart from what is published, and their mean does not."""
+    told = {"psnr_db": 8.0, "ssim": 0.3, "accuracy": 0.95, "source": "a log"}
+    rows = [
+        row("rmle:scripts", psnr, ssim, level, accuracy=accuracy)
+        | {"study": "victims", "published": told | {"accuracy": due}, "ssim_paper": ssim}
+        for level, due in ((0.2, 0.98), (0.6, 0.95))
+        for psnr, ssim, accuracy in ((6.0, 0.2, due - 0.08), (8.0, 0.3, due), (10.0, 0.4, due + 0.02))
+    ]
+    text = trainings(rows, 1.5, 0.06)
+    assert "over 3 trainings" in text
+    assert "2 of 2 points on the activation are met" in text
+    assert "2 within 5 points" in text
+    assert "in the same order" in text
+    assert trainings([r | {"study": "defence"} for r in rows], 1.5, 0.06) == ""
+    worse = [r | {"psnr_db": 4.0, "accuracy": 0.5 if r["level"] == 0.2 else 0.9} for r in rows]
+    assert "0 of 2 points on the activation are met" in trainings(worse, 1.5, 0.06)
+    assert "in another order" in trainings(worse, 1.5, 0.06)

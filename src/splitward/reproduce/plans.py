@@ -117,6 +117,25 @@ def dropouts(scale: Scale, data: str) -> list[Need]:
     ]
 
 
+TRAININGS = (1, 2, 3)
+"""Seeds of trainings by the papers' recipe."""
+
+
+def victims(scale: Scale, data: str) -> list[Need]:
+    """The papers' attack under noise and dropout on the activation, on three other trainings of LeNet-5."""
+    study = scale.study(data)
+    steps = (("steps", study.defence_steps),)
+    levels = [("gaussian", level) for level in study.noise_wire] + [("dropout", level) for level in study.dropout_wire]
+    return [
+        Need(
+            "victims", data, DEFENDED[data], (Attacker("rmle:scripts", steps),), chain(kind, "activation", level),
+            victim=victim,
+        )
+        for victim in TRAININGS
+        for kind, level in [("none", 0.0), *levels]
+    ]  # fmt: skip
+
+
 def depths(scale: Scale, data: str) -> list[Need]:
     """Dropout of the activation at five layers."""
     study = scale.study(data)

@@ -15,7 +15,7 @@ from splitward.record.schema import Record
 from splitward.reproduce import page
 from splitward.reproduce.laboratory import Laboratory
 from splitward.reproduce.need import DATA, Need
-from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of
+from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of, trainings
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target, targets
 
@@ -99,11 +99,13 @@ def _version(record: Record) -> str:
 
 def _of_one_victim(records: Mapping[Need, Record], out: Path) -> None:
     """Raises UsageError where records of one data set are of networks with different weights."""
-    for name in DATA:
-        hashes = {record.target.model.weights_sha256 for need, record in records.items() if need.data == name}
-        if len(hashes) > 1:
+    hashes: dict[tuple[str, int], set[str]] = {}
+    for need, record in records.items():
+        hashes.setdefault((need.data, need.victim), set()).add(record.target.model.weights_sha256)
+    for (name, _), found in hashes.items():
+        if len(found) > 1:
             raise UsageError(
-                f"the records below {out} attack {len(hashes)} different networks on {name}; one reproduction has one: "
+                f"the records below {out} attack {len(found)} different networks on {name}; one reproduction has one: "
                 "move the older records away, or write --out to another folder."
             )
 
@@ -125,7 +127,9 @@ def _target(
     for name in found.data if whole and not target.sentence else ():
         decibels, similarity = target.tolerance[name]
         here = [row for row in rows if row["data"] == name]
-        sentences.append(f"{page.DATA_NAMES[name]}: {difference(here, decibels, similarity)}")
+        own_victim = [row for row in here if row["victim"] == 0]
+        sentences.append(f"{page.DATA_NAMES[name]}: {difference(own_victim, decibels, similarity)}")
+        sentences += filter(None, [trainings(here, decibels, similarity)])
     return {
         "title": target.title, "source": target.source, "status": status, "scale": found.scale.name, "rows": rows,
         "audits": done, "audits_due": len(found.needs), "data": list(found.data),
