@@ -4,7 +4,7 @@ import pytest
 
 from splitward.reproduce import costs, privacy
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
-from splitward.reproduce.rows import LIKE, Rows, trainings
+from splitward.reproduce.rows import LIKE, Rows, Undecided, trainings
 from splitward.reproduce.target import targets
 
 CLAIMS = {claim.id: claim for target in targets().values() for claim in target.claims}
