@@ -122,7 +122,9 @@ TRAININGS = (1, 2, 3)
 
 
 def victims(scale: Scale, data: str) -> list[Need]:
-    """The papers' attack under noise and dropout on the activation, on three other trainings of LeNet-5."""
+    """The papers' attack under noise and dropout on the activation, on three other trainings of LeNet-5, on MNIST."""
+    if data != "mnist":
+        return []
     study = scale.study(data)
     steps = (("steps", study.defence_steps),)
     levels = [("gaussian", level) for level in study.noise_wire] + [("dropout", level) for level in study.dropout_wire]
