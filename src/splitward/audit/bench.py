@@ -51,14 +51,14 @@ class _Prepared:
     inverter: Inverter
     run: Run
     trace: Trace
-    knowledge: list[Any]
+    oracles: list[Any]
     seconds: float
     built_on: list[_Prepared]
 
     @property
     def queries(self) -> int:
         """Questions to the device, those of the attacks that it builds on included."""
-        own = sum(int(getattr(getattr(known, "query", None), "used", 0)) for known in self.knowledge)
+        own = sum(int(oracle.used) for oracle in self.oracles)
         return own + sum(other.queries for other in self.built_on)
 
 
@@ -129,8 +129,9 @@ class Bench:
             start = time.perf_counter()
             made = entry.attack.prepare_several(held, run) if several else [entry.attack.prepare(held[0], run)]
             seconds = time.perf_counter() - start
+            oracles = [known.query for known in held if hasattr(known, "query")]  # traffic and copies are let go
             for key, inverter in zip(keys, made, strict=True):
-                self._prepared[key] = _Prepared(inverter, run, run.trace, held, seconds, built_on)
+                self._prepared[key] = _Prepared(inverter, run, run.trace, oracles, seconds, built_on)
         return self._prepared[keys[self.panel.index(believed.chain) if several else 0]]
 
     def _shared(
