@@ -117,7 +117,7 @@ def trainings(rows: Sequence[Row], decibels: float, similarity: float, points: f
             levels.setdefault((row["defence"], row["level"]), []).append(row)
     if not levels:
         return ""
-    met, kept, worst = 0, 0, (0.0, "")
+    met, kept, worst, farthest = 0, 0, (0.0, ""), (0.0, "")
     order: dict[str, list[tuple[float, float]]] = {}
     for (kind, level), found in levels.items():
         told = found[0]["published"]
@@ -128,14 +128,16 @@ def trainings(rows: Sequence[Row], decibels: float, similarity: float, points: f
         met += abs(apart["psnr_db"]) <= decibels and abs(apart["ssim_paper"]) <= similarity
         kept += 100 * abs(apart["accuracy"]) <= points
         order.setdefault(kind, []).append((told["accuracy"], told["accuracy"] + apart["accuracy"]))
-        worst = max(worst, (abs(apart["psnr_db"]), f"{kind} {level:g}" if level else "no defence"))
+        named = f"{kind} {level:g}" if level else "no defence"
+        worst = max(worst, (abs(apart["psnr_db"]), named))
+        farthest = max(farthest, (100 * abs(apart["accuracy"]), named))
     alike = all([a for _, a in sorted(pairs)] == sorted(a for _, a in pairs) for pairs in order.values())
     count = max(len(found) for found in levels.values())
     return (
         f"Averaged over {count} trainings of the network by the papers' own recipe, {met} of {len(levels)} points on "
         f"the activation are met within {decibels:g} dB and {similarity:g} SSIM and {kept} within {points:g} points of "
-        f"accuracy, and accuracies are in {'the same' if alike else 'another'} order; the largest difference in PSNR "
-        f"is {worst[0]:.1f} dB ({worst[1]})."
+        f"accuracy, and accuracies are in {'the same' if alike else 'another'} order; the largest differences are "
+        f"{worst[0]:.1f} dB ({worst[1]}) and {farthest[0]:.1f} points ({farthest[1]})."
     )
 
 
