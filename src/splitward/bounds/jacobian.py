@@ -63,7 +63,7 @@ def units(image: Tensor) -> Tensor:
 def principal_directions(edge: Map, image: Tensor) -> Tensor:
     """An orthonormal basis of the pixels, (d, C, H, W): eigenvectors of J^T J at the image, the strongest first."""
     moves = columns(edge, image, units(image)).double()
-    _, vectors = torch.linalg.eigh(moves @ moves.T)
+    vectors: Tensor = torch.linalg.eigh(moves @ moves.T)[1]
     return vectors.flip(1).T.to(image.dtype).reshape(-1, *image.shape)
 
 

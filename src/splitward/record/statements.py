@@ -5,15 +5,32 @@ from __future__ import annotations
 import math
 
 from splitward.record.certificate import Certificate
+from splitward.record.schema import Record
 
 
 def statements(certificate: Certificate) -> tuple[str, ...]:
-    """The sentences, those about any attacker first; one that says why, where there is no bound."""
+    """The sentences, one about real images first where there is one; one that says why, where there is no bound."""
     if certificate.status != "bounded":
         return (f"Empirical only: no bound on attackers is known here, because {_lowered(certificate.reason)}",)
-    about = (_listed, _any, _by_prior, _unbiased, _privacy)
-    found = [sentence(certificate) for sentence in about]
+    strongest = (_listed, _any) if certificate.candidates_mse_low else (_any, _listed)
+    found = [sentence(certificate) for sentence in (*strongest, _by_prior, _unbiased, _privacy)]
     return tuple(sentence for sentence in found if sentence)
+
+
+def compared(record: Record) -> str:
+    """What the most exact attack of a record reached, against its certificate; empty where there is nothing to say."""
+    c = record.certificate
+    errors = [(t.metrics["mse"].mean, t.attack) for t in record.trials if t.status == "ok" and "mse" in t.metrics]
+    if c is None or c.any_mse is None or c.dither is None or not errors:
+        return ""
+    error, attack = min(errors)
+    text = f"The most exact attack of this record, {attack}, errs by {number(error)} per pixel in mean square"
+    if error < c.any_mse:
+        return (
+            f"{text}: less than {number(c.any_mse)}, since these secrets are the images themselves, without noise of "
+            f"{number(c.dither)} on them, so that this bound is not about them."
+        )
+    return f"{text}."
 
 
 def number(value: float) -> str:
