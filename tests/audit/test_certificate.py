@@ -15,10 +15,11 @@ from splitward.record.checks import check
 from splitward.record.schema import Record
 
 DITHER = 0.05
+QUICK = (entry(Gradient(steps=30)),)
 SMALL = Entry("inverse-network", InverseNetwork(steps=60, batch=16, width=16), BlackBox)
 
 
-def audited(halves, pool, public, defence, attacks=(entry(Gradient(steps=30)),), **more):
+def audited(halves, pool, public, defence, attacks=QUICK, **more):
     means = {"samples": 6, "effort": "quick", "released": "none", "judge": False} | more
     return sw.audit(sw.Target(halves, sw.defence(defence)), attacks, secrets=pool, public=public, **means)
 

@@ -37,7 +37,7 @@ def gaussian_epsilon(ratio: float, delta: float = DELTA, queries: int = 1) -> fl
     >>> round(gaussian_epsilon(1.0), 2)
     4.38
     """
-    _refuse(delta, queries)
+    refuse(delta, queries)
     ratio *= math.sqrt(queries)
     low, high = 0.0, ratio * ratio + 20 * ratio + 1
     for _ in range(200):
@@ -57,7 +57,7 @@ def pure_epsilon(epsilon: float, delta: float = DELTA, queries: int = 1) -> floa
     The less of their sum, and of the composition of the privacy loss that dominates every such mechanism
     (dp-accounting, discretised upwards).
     """
-    _refuse(delta, queries)
+    refuse(delta, queries)
     if queries == 1:
         return epsilon
     from dp_accounting.pld.common import DifferentialPrivacyParameters
@@ -70,7 +70,8 @@ def pure_epsilon(epsilon: float, delta: float = DELTA, queries: int = 1) -> floa
     return min(total, float(one.self_compose(queries).get_epsilon_for_delta(delta)))
 
 
-def _refuse(delta: float, queries: int) -> None:
+def refuse(delta: float, queries: int) -> None:
+    """Raise BoundError for a delta that is no probability, and for less than one query."""
     if not 0 < delta < 1:
         raise BoundError(f"delta is {delta:g}; it is a probability above 0 and below 1, such as 1e-5.")
     if queries < 1:

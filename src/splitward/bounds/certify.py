@@ -36,7 +36,8 @@ class Settings:
     queries: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("observations", 1), ("samples", 2), ("queries", 1)):
+        accounting.refuse(self.delta, self.queries)
+        for name, least in (("observations", 1), ("samples", 2)):
             if getattr(self, name) < least:
                 raise BoundError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
         if not 0 < self.dither <= 1:

@@ -27,9 +27,10 @@ class HiddenCurve:
 
 @dataclass(frozen=True)
 class Certified:
-    """``brief``: the one line beside the verdict. ``beside``: what the strongest attack reached, against the bounds."""
+    """``label``, ``brief``: beside the verdict. ``beside``: what the most exact attack reached, against the bounds."""
 
     bounded: bool
+    label: str
     brief: str
     statements: tuple[str, ...]
     beside: str
@@ -42,8 +43,14 @@ def certified(record: Record) -> Certified | None:
     if made is None or not made.statements:
         return None
     bounded = made.status == "bounded"
+    label = "Proved" if made.candidates_mse_low else "Proved, of noise on the pixels only"
     return Certified(
-        bounded, made.statements[0], made.statements, compared(record), hidden_curve(made) if bounded else None
+        bounded,
+        label if bounded else "Nothing is proved",
+        made.statements[0],
+        made.statements,
+        compared(record),
+        hidden_curve(made) if bounded else None,
     )
 
 
