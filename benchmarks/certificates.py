@@ -1,8 +1,8 @@
 """What is proved of LeNet-5 on MNIST under Gaussian noise, and what repetitions and near-identical frames give away.
 
-    python benchmarks/certificates.py [--part bounds] [--part repeats]
+    python benchmarks/certificates.py [--part bounds] [--part repeats] [--how fresh] [--times 16]
 
-writes ``results/certificates.json`` and its figure; a part that is not asked for keeps its rows. *Bounds*: at ReLU2 and
+writes ``results/certificates.json`` and its figure; rows that are not asked for are kept. *Bounds*: at ReLU2 and
 pool2, for standard deviations 0.1 to 5 on the activation and k = 1 and 20, beside the strongest measured attack of
 ``results/defence-curves.json`` where that has the point. *Repeats*: a decoder that is trained on the device's own
 answers (the inverse network) is given k observations of each secret: with fresh noise, with keyed noise (the same for
@@ -48,7 +48,7 @@ FILE, FIGURE, CURVES = (RESULTS / n for n in ("certificates.json", "certificates
 CUTS, LEVELS, COUNTS = ("ReLU2", "pool2"), (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), (1, 20)
 DITHERS = (0.03, 0.1)
 NOISE, TIMES, MANY = 2.0, (1, 4, 16, 64), 1000
-SECRETS, SAMPLES = 100, 32
+SECRETS, SAMPLES = 100, 16
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,17 @@ def attacked(world: World, secrets: Tensor, settings: InverseNetwork, seed: int,
     return measure(inverter(sent), secrets)[1]["mse"]
 
 
-def repeats(data: Any, victim: Any, steps: int) -> list[dict[str, Any]]:
-    """The rows of the second part."""
+def repeats(
+    data: Any, victim: Any, steps: int, only: list[str] | None, times: list[int] | None
+) -> list[dict[str, Any]]:
+    """The rows of the second part, or those ``only`` of some manners and ``times``."""
     halves, rows = sw.split(victim.model, data.public.images[:2], at="ReLU2"), []
     settings = AuditOf(SECRETS)
     roles = cast(data.held_out, data.public, settings, torch.device("cpu"))
     for how, (chain, counts) in chains().items():
         for k in counts:
+            if how not in (only or [how]) or k not in (times or [k]):
+                continue
             world = replace(world_of(Target(halves), roles, settings, torch.device("cpu")), chain=chain)
             # Keyed noise repeats itself: two draws are made, seen to be equal, and the second stands for the others.
             drawn = min(k, 2) if how == "keyed" else k
@@ -186,17 +190,26 @@ def repeats(data: Any, victim: Any, steps: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=["bounds", "repeats"])
+    parser.add_argument("--how", action="append", choices=["fresh", "keyed", "frames"], help="of the second part")
+    parser.add_argument("--times", action="append", type=int, help="observations of the second part")
     parser.add_argument("--steps", type=int, default=400, help="training steps of a decoder of the second part")
     parser.add_argument("-o", "--out", type=Path, default=FILE)
     options = parser.parse_args()
     parts = options.part or ["bounds", "repeats"]
     data, victim = sw.load_data("mnist"), sw.load_model("lenet5", data="mnist")
-    kept = json.loads(options.out.read_text()) if options.out.exists() else []
-    rows = [row for row in kept if row["part"] not in parts]
-    rows += bounds(data, victim) if "bounds" in parts else []
-    rows += repeats(data, victim, options.steps) if "repeats" in parts else []
-    options.out.write_text(json.dumps(sorted(rows, key=lambda row: row["part"]), indent=1) + "\n")
+    kept: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
+    new = bounds(data, victim) if "bounds" in parts else []
+    new += repeats(data, victim, options.steps, options.how, options.times) if "repeats" in parts else []
+    found = {key(row): row for row in [*kept, *new]}
+    rows = [found[k] for k in sorted(found)]
+    options.out.write_text(json.dumps(rows, indent=1) + "\n")
     options.out.with_suffix(".svg").write_text(draw(rows))
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What a row is of; rows are sorted by it."""
+    order = CUTS.index(row["cut"])
+    return row["part"], order, row.get("how", ""), float(row["defence"].partition(":")[2]), row["observations"]
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ MOST, NUMBERS = 2000, 1 << 24
 """Candidates, and numbers that all of them make together, at most."""
 DRAWS, FEW_DRAWS = 2000, 200
 """Secrets that are drawn and sent; the few where a likelihood is written out entry by entry."""
-WORK = 1 << 28
-"""Entries of likelihoods that are written out, at most."""
+WORK, PRODUCTS = 1 << 28, 1 << 33
+"""Entries of likelihoods that are written out, and products of what was sent with candidates, at most."""
 CHUNK = 200
 
 Estimate = tuple[float, float]
@@ -35,6 +35,7 @@ def normal(clean: Tensor, images: Tensor, scale: float, generator: Generator, dr
     """
     clean = (clean - clean.mean(0)).double()
     size = 0.5 * clean.square().sum(1)
+    draws = min(draws, max(FEW_DRAWS, PRODUCTS // clean.numel()))
 
     def weigh(secret: Tensor) -> Tensor:
         noise = torch.randn(len(secret), clean.shape[1], generator=generator, dtype=clean.dtype, device=clean.device)

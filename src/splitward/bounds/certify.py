@@ -13,7 +13,7 @@ from splitward.bounds.fisher import Measured, measure
 from splitward.bounds.jacobian import flattened
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
-from splitward.core.errors import BoundError
+from splitward.core.errors import BoundError, in_one_line
 from splitward.record.certificate import Certificate, Privacy, any_mse, prior_mse, unbiased_mse
 from splitward.record.statements import statements
 
@@ -54,8 +54,9 @@ def certify(edge: Edge, chain: Chain, images: Tensor, generator: Generator, sett
     k = settings.observations
     try:
         found = [_bounded(edge, chain, noise, images, generator, settings) for noise in noises(chain)]
-    except BoundError as error:
-        reason = str(error)
+    except (BoundError, RuntimeError) as error:  # torch's own errors: an audit must not fail for want of a certificate
+        known = isinstance(error, BoundError)
+        reason = str(error) if known else f"a bound could not be computed ({in_one_line(error).rstrip('. ')})."
         empty = Certificate(status="empirical-only", reason=reason, observations=k, pixels=images[0].numel())
         return empty.model_copy(update={"statements": statements(empty)})
     best = max(found, key=lambda c: (c.any_mse or 0.0, c.unbiased_mse or 0.0))

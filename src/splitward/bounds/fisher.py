@@ -18,7 +18,7 @@ from splitward.record.certificate import Band
 EXACT = 1024
 """Pixels up to which every direction is looked at."""
 BANDS, PROBES = 32, 64
-CHECKED = 3
+CHECKED = 2
 """Images at which the derivatives are checked."""
 CONFIDENCE = 0.95
 

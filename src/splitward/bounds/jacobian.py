@@ -15,7 +15,7 @@ Map = Callable[[Tensor], Tensor]
 
 TANGENTS, NUMBERS = 128, 1 << 22
 """Directions that pass through the edge at once, at most, and numbers that cross for them."""
-STEPS = (1e-3, 1e-2, 1e-1)
+STEPS = (1e-3, 1e-2, 3e-2)
 """Standard deviation, per pixel, of the moves over which derivatives are compared with differences."""
 POINTS = (16, 64, 256)
 """At which a derivative is taken along one move; more where fewer do not do, because of kinks on the way."""
