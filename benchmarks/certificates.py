@@ -1,6 +1,6 @@
 """What is proved of LeNet-5 on MNIST under Gaussian noise, and what repetitions and near-identical frames give away.
 
-    python benchmarks/certificates.py [--part bounds] [--part repeats] [--how fresh] [--times 16]
+    python benchmarks/certificates.py [--part bounds] [--part repeats] [--cut ReLU2] [--how fresh] [--times 16]
 
 writes ``results/certificates.json`` and its figure; rows that are not asked for are kept. *Bounds*: at ReLU2 and
 pool2, for standard deviations 0.1 to 5 on the activation and k = 1 and 20, beside the strongest measured attack of
@@ -18,6 +18,7 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -96,12 +97,12 @@ def origin() -> dict[str, str]:
     return {"command": command, "version": here.splitward, "commit": here.commit or "", "machine": here.device}
 
 
-def bounds(data: Any, victim: Any) -> list[dict[str, Any]]:
+def bounds(data: Any, victim: Any, cuts: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the first part; the edge is differentiated once a cut, since that is the same under any noise."""
     rows = []
     curves = json.loads(CURVES.read_text()) if CURVES.exists() else []
     images = data.held_out.images
-    for at in CUTS:
+    for at in cuts:
         edge = sw.split(victim.model, data.public.images[:2], at=at).edge
         made = {
             dither: certify(
@@ -190,6 +191,7 @@ def repeats(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=["bounds", "repeats"])
+    parser.add_argument("--cut", action="append", choices=CUTS, help="of the first part")
     parser.add_argument("--how", action="append", choices=["fresh", "keyed", "frames"], help="of the second part")
     parser.add_argument("--times", action="append", type=int, help="observations of the second part")
     parser.add_argument("--steps", type=int, default=400, help="training steps of a decoder of the second part")
@@ -198,7 +200,7 @@ def main() -> None:
     parts = options.part or ["bounds", "repeats"]
     data, victim = sw.load_data("mnist"), sw.load_model("lenet5", data="mnist")
     kept: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
-    new = bounds(data, victim) if "bounds" in parts else []
+    new = bounds(data, victim, options.cut or CUTS) if "bounds" in parts else []
     new += repeats(data, victim, options.steps, options.how, options.times) if "repeats" in parts else []
     found = {key(row): row for row in [*kept, *new]}
     rows = [found[k] for k in sorted(found)]
