@@ -9,7 +9,7 @@ over images, k the number of independent observations, s = k / variance. Then th
   R. Gill and B. Levit, Bernoulli 1995) for the law of that noise about an image that the attacker may even know; then
   diag(A^-1) >= 1/diag(A), and Jensen's inequality over directions and images: each step lowers the bound.
 - of an unbiased attacker the same with 1/dither^2 = 0. With one band that is d variance / (k Tr M) = 1/(k dFIL): Guo,
-  Karrer, Chaudhuri and van der Maaten (ICML 2022); Maeng, Guo, Kariyappa and Suh (ICML 2023).
+  Karrer, Chaudhuri and van der Maaten (ICML 2022); Maeng, Guo, Kariyappa and Suh (NeurIPS 2023).
 """
 
 from __future__ import annotations
