@@ -206,6 +206,13 @@ def test_what_has_no_bound_says_so(chain, reason):
         any_mse(made)
 
 
+def test_noise_on_the_input_bounds_what_an_edge_that_jumps_sends():
+    made = certify(
+        curved(rounded), parse_chain("gaussian:0.6@input+gaussian:1"), pictures(), generator(), Settings(samples=4)
+    )
+    assert (made.status, made.noise) == ("bounded", "gaussian:0.6@input")
+
+
 def test_integers_cross_without_noise():
     class Counting(nn.Module):
         def forward(self, x):

@@ -56,7 +56,7 @@ def test_without_noise_it_says_empirical_only(capsys):
         (("--defence", "gaussian:1", "--target-psnr", "nan"), "--target-psnr is nan"),
         (("--defence", "gaussian:1", "--dither", "0"), "the dither is"),
         (("--defence", "gaussian:1", "--observations", "0"), "observations is 0"),
-        (("--defence", "gaussian:1", "--probes", "-1"), "probes is -1"),
+        (("--defence", "gaussian:1", "--probes", "3"), "probes is 3"),
         (("--defence", "gaussian:1", "--clip", "-2"), "clip: the level"),
         (("--defence", "magic:1"), "no defence named 'magic'"),
         (("--defence", "clip:1+gaussian:1", "--delta", "2"), "delta is 2"),

@@ -19,6 +19,8 @@ from splitward.record.statements import statements
 
 DITHER = 0.1
 SAMPLES = 16
+FEWEST_PROBES = 16
+"""From fewer, no limit follows for a single image."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Settings:
                 raise BoundError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
         if not 0 < self.dither <= 1:
             raise BoundError(f"the dither is a standard deviation of pixels in [0, 1], above 0, not {self.dither:g}.")
-        if self.probes is not None and self.probes < 0:
-            raise BoundError(f"probes is {self.probes}; it must be 0 (exact) or more.")
+        if self.probes is not None and not (self.probes == 0 or self.probes >= FEWEST_PROBES):
+            raise BoundError(f"probes is {self.probes}; it must be 0 (exact), or {FEWEST_PROBES} or more.")
 
 
 def certify(edge: Edge, chain: Chain, images: Tensor, generator: Generator, settings: Settings) -> Certificate:
@@ -51,16 +53,26 @@ def certify(edge: Edge, chain: Chain, images: Tensor, generator: Generator, sett
 
     Where nothing can be proved the certificate says so, with the reason; it is never an error.
     """
-    k = settings.observations
+    found: list[Certificate] = []
+    reasons: list[str] = []
     try:
-        found = [_bounded(edge, chain, noise, images, generator, settings) for noise in noises(chain)]
-    except (BoundError, RuntimeError) as error:  # torch's own errors: an audit must not fail for want of a certificate
-        known = isinstance(error, BoundError)
-        reason = str(error) if known else f"a bound could not be computed ({in_one_line(error).rstrip('. ')})."
-        empty = Certificate(status="empirical-only", reason=reason, observations=k, pixels=images[0].numel())
-        return empty.model_copy(update={"statements": statements(empty)})
-    best = max(found, key=lambda c: (c.any_mse or 0.0, c.unbiased_mse or 0.0))
-    return best.model_copy(update={"statements": statements(best)})
+        for noise in noises(chain):
+            try:
+                found.append(_bounded(edge, chain, noise, images, generator, settings))
+            except (BoundError, RuntimeError) as error:  # torch's own too: no audit fails for want of a certificate
+                reasons.append(_told(error))
+    except BoundError as error:
+        reasons.append(str(error))
+    made = max(found, key=lambda c: (c.any_mse or 0.0, c.unbiased_mse or 0.0), default=None) or Certificate(
+        status="empirical-only", reason=" ".join(reasons), observations=settings.observations,
+        pixels=images[0].numel(),
+    )  # fmt: skip
+    return made.model_copy(update={"statements": statements(made)})
+
+
+def _told(error: Exception) -> str:
+    known = isinstance(error, BoundError)
+    return str(error) if known else f"a bound could not be computed ({in_one_line(error).rstrip('. ')})."
 
 
 def _bounded(

@@ -87,7 +87,7 @@ def seen_by_noise(edge: Edge, chain: Chain, noise: Noise, generator: Generator) 
             zero = torch.zeros_like(normalised[:1]).detach()
             frozen = torch.Generator(pixels.device).manual_seed(seed)
             normalised = normalised + at_input.sample(zero, frozen)
-        return torch.as_tensor(body(normalised))
+        return body(normalised)
 
     seed = int(torch.randint(1 << 62, (1,), generator=generator, device=generator.device))
     body = flattened(edge.body)

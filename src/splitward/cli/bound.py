@@ -48,7 +48,8 @@ def bound_command(
     queries: Annotated[int, Option("--queries", help="Releases that share one privacy account.")] = 1,
     samples: Annotated[int, Option("--samples", help="Images at which the edge is differentiated.")] = 16,
     probes: Annotated[
-        int | None, Option("--probes", help="Random directions an image, 0: all. [default: all up to 1,024 pixels]")
+        int | None,
+        Option("--probes", help="Random directions an image, 16 or more; 0: all. [default: all up to 1,024 pixels]"),
     ] = None,
     seed: Annotated[int, Option("--seed", help="Every random draw follows from it.")] = 0,
     normalise: Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")] = None,
