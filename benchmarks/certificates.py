@@ -50,6 +50,8 @@ CUTS, LEVELS, COUNTS = ("ReLU2", "pool2"), (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), (1, 2
 DITHERS = (0.03, 0.1)
 NOISE, TIMES, MANY = 2.0, (1, 4, 16, 64), 1000
 SECRETS, SAMPLES = 100, 16
+AT_ONCE = 1000
+"""Observations that are inverted at once."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,11 @@ def attacked(world: World, secrets: Tensor, settings: InverseNetwork, seed: int,
     known = grant(BlackBox, world, run)
     assert isinstance(known, BlackBox)
     inverter = settings.prepare(known, run)
-    sent = tuple(
-        torch.cat([part, part[:, -1:].expand(-1, again, *part.shape[2:])], 1)
-        for part in observe(world, secrets, run.stream("sent"))
-    )
-    return measure(inverter(sent), secrets)[1]["mse"]
+    guesses = []
+    for part in observe(world, secrets, run.stream("sent"))[0].split(max(1, AT_ONCE // (1 + again))):
+        repeated = part[:, -1:].expand(-1, again, *part.shape[2:])
+        guesses.append(inverter((torch.cat([part, repeated], 1),)))
+    return measure(torch.cat(guesses), secrets)[1]["mse"]
 
 
 def repeats(
