@@ -29,9 +29,9 @@ def _repeats(rows: Rows) -> Panel:
     series = []
     for how, (name, style) in HOW.items():
         own = sorted((r for r in rows if r["how"] == how), key=lambda r: r["observations"])
-        series.append(Series(name, [(counts.index(r["observations"]), r["mse"]) for r in own], style))
+        series.append(Series(name, [(counts.index(r["observations"]), 1000 * r["mse"]) for r in own], style))
     x = categories("observations of one secret", [f"{k:,}" for k in counts])
-    y = axis("mean squared error reached", [row["mse"] for row in rows], 0.0)
+    y = axis("error reached, in 1/1,000", [1000 * row["mse"] for row in rows], 0.0)
     return Panel(f"A decoder, {rows[0]['cut']}, {rows[0]['defence']}", x, y, series)
 
 
@@ -41,8 +41,8 @@ def _listed(rows: Rows) -> Panel:
     for cut, style in LISTED.items():
         for k in sorted({row["observations"] for row in rows}):
             own = [row for row in rows if (row["cut"], row["observations"]) == (cut, k)]
-            points = [(levels.index(r["defence"]), r["candidates_mse_low"]) for r in own]
+            points = [(levels.index(r["defence"]), 1000 * r["candidates_mse_low"]) for r in own]
             series.append(Series(f"{cut}, k = {k}", points, style if k == 1 else dashed(style)))
     x = categories("noise on the activation", [level.removeprefix("gaussian:") for level in levels])
-    y = axis("error of any attacker, at least", [row["candidates_mse_low"] for row in rows], 0.0)
+    y = axis("any attacker, at least, in 1/1,000", [1000 * row["candidates_mse_low"] for row in rows], 0.0)
     return Panel(f"Proved: a list of {rows[0]['candidates']:,} images", x, y, series)
