@@ -136,6 +136,50 @@ def by_rank(rows: Rows) -> str:
     return markdown(headings, cells)
 
 
+def by_certificate(rows: Rows) -> str:
+    """What is proved beside the strongest measured attack; then what repetitions and frames give away."""
+    parts = []
+    if proved := [one for one in rows if one["part"] == "bounds"]:
+        dithers = list(proved[0]["any_mse"])
+        headings = (
+            "cut", "noise", "k", f"list of {proved[0]['candidates']:,}: error at least",
+            *(f"dither {d}: error at least" for d in dithers), "without bias", "strongest measured attack, dB",
+        )  # fmt: skip
+        cells = [
+            [f"`{one['cut']}`", f"`{one['defence']}`", one["observations"], small(one["candidates_mse_low"]),
+             *(f"{small(v)} ({share(v, d)})" for d, v in one["any_mse"].items()), small(one["unbiased_mse"]),
+             "–" if one["attack"] is None else f"{one['attack_psnr_db']:.1f} (`{one['attack']}`)"]
+            for one in proved
+        ]  # fmt: skip
+        parts.append(markdown(headings, cells))
+    if reached := [one for one in rows if one["part"] == "repeats"]:
+        cells = [
+            [HOW[one["how"]], f"{one['observations']:,}",
+             f"{one['mse']:.4f} ({one['mse_low']:.4f} to {one['mse_high']:.4f})", one["secrets"]]
+            for one in reached
+        ]  # fmt: skip
+        title = f"observations at `{reached[0]['cut']}`, `{reached[0]['defence']}`"
+        parts.append(markdown((title, "k", "error reached (95 %)", "secrets"), cells))
+    return "\n\n".join(parts)
+
+
+HOW = {
+    "fresh": "repetitions, fresh noise",
+    "keyed": "repetitions, keyed noise",
+    "frames": "near-identical frames, fresh noise",
+}
+
+
+def small(value: float) -> str:
+    """Three significant digits; 0 for none."""
+    return f"{value:.3g}" if value else "0"
+
+
+def share(value: float, dither: str) -> str:
+    """Of the dither's variance."""
+    return f"{100 * value / float(dither) ** 2:.0f} % hidden"
+
+
 def who(side: dict[str, Any]) -> str:
     """One attacker of a comparison."""
     draws = f", {side['observations']} draws" if side["observations"] > 1 else ""
@@ -148,4 +192,5 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "monotonicity": by_rule,
     "attack-strength": by_strength,
     "attack-bounds": by_rank,
+    "certificates": by_certificate,
 }

@@ -44,7 +44,7 @@ def test_forms():
         ("dropout:0.5@cloud", "acts at an unknown position 'cloud': use @input or @wire"),
         ("dropout:0.5@", "acts at an unknown position '': use @input or @wire"),
         ("dropuot:0.5", "there is no defence named 'dropuot'; did you mean dropout"),
-        ("magic:0.5", "there is no defence named 'magic'; known are dropout"),
+        ("magic:0.5", "there is no defence named 'magic'; known are clip, dropout"),
         ("dropout:1", "dropout: the level is the share"),
         ("gaussian:nan", "gaussian: the level is the standard deviation"),
         ("gaussian:inf", "gaussian: the level is the standard deviation"),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from splitward.audit.bench import Bench, Outcome, digest
+from splitward.audit.certificate import certificate_of
 from splitward.audit.description import examine
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
@@ -346,6 +347,7 @@ def audit(
         samples=count, environment=environment(run.device), target=described(target, cast_.data, measured),
         floors=reached, scales=foreign_scales(), trials=done, unlike=state.strangers.record,
         descriptions=state.descriptions(trials), query_budget=query_budget,
+        certificate=certificate_of(state.world, cast_.held_out.images, run),
     )  # fmt: skip
     return _concluded(record, state, cast_, judge)
 

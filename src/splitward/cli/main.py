@@ -9,6 +9,7 @@ import typer
 
 from splitward._version import __version__
 from splitward.cli.audit import audit_command
+from splitward.cli.bound import bound_command
 from splitward.cli.calibrate import calibrate_command
 from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("audit")(audit_command)
+app.command("bound")(bound_command)
 app.command("cuts")(cuts_command)
 app.command("profile")(profile_command)
 app.command("calibrate")(calibrate_command)

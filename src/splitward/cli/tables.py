@@ -108,6 +108,8 @@ def print_records(
                 console.print(f"  {MARK[check.level]} {check.message}", highlight=False)
         for sentence in meaning.sentences(record):
             console.print(f"  {sentence}", highlight=False)
+        if record.certificate and record.certificate.statements:
+            console.print(f"  {record.certificate.statements[0]}", highlight=False, markup=False)
         said = record.verdict.sentence if record.verdict else f"No verdict: {record.no_verdict}"
         console.print(f"  [bold]{said}[/]", highlight=False)
         for result in results:

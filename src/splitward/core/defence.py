@@ -21,6 +21,13 @@ class Channel(Protocol):
 
     Optional method: ``description() -> Channel``, what an adaptive attacker is handed in its stead, at the same
     position (a hardware noise source, say, described by ``gaussian``). Without it a channel describes itself.
+
+    Optional attributes, on which certificates rest (without them a channel has none):
+
+    ``information``: of noise that is added independently to each entry and does not depend on it, Fisher's information
+    about that entry (1/level^2 for normal and for Laplace noise of scale ``level``).
+    ``expansion``: the largest factor by which any single draw of the map enlarges the distance of two clean values.
+    ``radius``: the Euclidean norm of what leaves the map, at most, for one tensor of one sample.
     """
 
     name: ClassVar[str]

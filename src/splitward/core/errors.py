@@ -10,6 +10,7 @@
     ├── DataError                a missing, truncated or hostile file, an empty folder, an unknown data set
     │   └── OverlapError         training, public and secret samples share an image
     ├── DefenceError             a level out of range, an unknown position
+    ├── BoundError               a bound that cannot be given, or a target that no noise reaches
     ├── MetricError              images too small or of different shapes
     ├── RecordError              a run folder that is not one, or of a schema that we cannot read
     └── AttackError              an attack that cannot run as configured
@@ -48,6 +49,10 @@ class OverlapError(DataError):
 
 class DefenceError(SplitwardError):
     """A level out of range, or an unknown position."""
+
+
+class BoundError(SplitwardError):
+    """A bound that cannot be given, or a target that no noise reaches; the message is the reason."""
 
 
 class MetricError(SplitwardError):

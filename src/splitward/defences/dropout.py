@@ -39,6 +39,11 @@ class Dropout:
         """The factor of the entries that survive."""
         return 1.0
 
+    @property
+    def expansion(self) -> float:
+        """Of each draw: a mask, times the gain."""
+        return self.gain
+
     def sample(self, clean: Tensor, generator: Generator) -> Tensor:
         """A fresh draw of what is sent for ``clean`` (N, *shape); integers and booleans pass unchanged."""
         if not clean.is_floating_point() or self.level == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,11 @@ from splitward.defences._level import check_scale
 def per_sample(entries: Tensor) -> Tensor:
     """Sum over all entries of each sample: (N, *shape) to (N,)."""
     return entries.reshape(len(entries), -1).sum(1)
+
+
+def information(scale: float) -> float:
+    """Of a location by one draw: of a normal of that standard deviation, and of a Laplace variable of that scale."""
+    return 1 / scale**2 if scale**2 > 0 else math.inf
 
 
 @register("defence")
@@ -36,6 +42,11 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         check_scale(self.name, self.level, self.position, "the standard deviation of the noise")
+
+    @property
+    def information(self) -> float:
+        """Fisher's information about an entry that the noise is added to: 1 / level^2; infinite without noise."""
+        return information(self.level)
 
     def sample(self, clean: Tensor, generator: Generator) -> Tensor:
         """A fresh draw of what is sent for ``clean`` (N, *shape); integers and booleans pass unchanged."""
@@ -68,6 +79,11 @@ class Laplace:
 
     def __post_init__(self) -> None:
         check_scale(self.name, self.level, self.position, "the scale b of the noise")
+
+    @property
+    def information(self) -> float:
+        """Fisher's information about an entry that the noise is added to: 1 / level^2; infinite without noise."""
+        return information(self.level)
 
     def sample(self, clean: Tensor, generator: Generator) -> Tensor:
         """A fresh draw of what is sent for ``clean`` (N, *shape); integers and booleans pass unchanged.

@@ -237,6 +237,23 @@ def _degrees_of_freedom(record: Record) -> Iterator[Check]:
         yield Check(name="degrees-of-freedom", level="note", message=text)
 
 
+def _bound_beaten(record: Record) -> Iterator[Check]:
+    """Only the bound on secrets from a list is about the very secrets of the record, which carry no dither."""
+    name, proved = "bound-beaten", record.certificate
+    if proved is None or not proved.candidates_mse_low:
+        return
+    tried = [t for t in record.trials if t.status == "ok" and "mse" in t.metrics]
+    beaten = [t for t in tried if t.metrics["mse"].high < proved.candidates_mse_low]
+    for trial in beaten:
+        text = (
+            f"{_named(record, trial)} errs by {trial.metrics['mse'].mean:.3g} per pixel in mean square, less than the "
+            f"{proved.candidates_mse_low:.3g} that no attacker can: the bound, the noise or the scoring is wrong."
+        )
+        yield Check(name=name, level="failure", message=text)
+    if not beaten:
+        yield _ok(name, "No attack did better than what is proved to be the best.")
+
+
 _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _attacks_that_failed,
     _control_not_recovered,
@@ -252,6 +269,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _accuracy,
     _weak_judge,
     _degrees_of_freedom,
+    _bound_beaten,
 )
 
 

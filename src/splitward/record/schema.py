@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BeforeValidator, PrivateAttr
+
+from splitward.record.certificate import Band, Certificate, Privacy
+from splitward.record.part import Finite, Part
+
+__all__ = ["Band", "Certificate", "Privacy"]
 
 SCHEMA_VERSION = 1
 
 ThreatModel = Literal["white-box", "black-box", "query-free"]
 Finding = Literal["recovered", "partial", "none-found"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def plain(value: Any) -> Any:
@@ -32,12 +36,6 @@ def plain(value: Any) -> Any:
 
 Parameters = Annotated[dict[str, Any], BeforeValidator(plain)]
 """The configuration of an attack or a floor."""
-
-
-class Part(BaseModel):
-    """Base of every part: unknown fields are refused, so that a misspelt one is never lost in silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Estimate(Part):
@@ -363,6 +361,7 @@ class Record(Part):  # noqa: PLW1641 - holds dictionaries, and is therefore not 
     judge: Judge | None = None  # None where none was asked for, or none could be trained
     no_judge: str = ""  # why none could be trained
     query_budget: int | None = None  # of an attacker who may ask the device; None: any number
+    certificate: Certificate | None = None  # None in records that are older than certificates
 
     _tensors: Tensors | Callable[[], Tensors] = PrivateAttr(default_factory=dict)
 

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from splitward.core.errors import RecordError
 from splitward.record import files
-from splitward.record.schema import SCHEMA_VERSION, Floor, Part, Record, Trial, Unlike
+from splitward.record.part import Part
+from splitward.record.schema import SCHEMA_VERSION, Floor, Record, Trial, Unlike
 
 Array = NDArray[Any]
 

@@ -9,6 +9,7 @@ from splitward.record import nesting, sentences, unlike
 from splitward.record.meaning import ORDER
 from splitward.record.schema import Estimate, Floor, Record, Trial
 from splitward.report import facts, figures, games, wording
+from splitward.report.certified import Certified, certified
 from splitward.report.evidence import Evidence
 from splitward.report.headline import Headline, headline
 from splitward.report.recognised import Recognised, recognised
@@ -97,6 +98,7 @@ class TargetView:
     strangers: list[games.Stranger]
     meaning: str
     recognised: Recognised | None
+    certified: Certified | None
 
     @property
     def where(self) -> str:
@@ -130,6 +132,7 @@ def target_view(evidence: Evidence, anchor: str) -> TargetView:
         strangers=games.strangers(evidence),
         meaning=unlike.meaning(record),
         recognised=recognised(evidence),
+        certified=certified(record),
     )
 
 

@@ -235,7 +235,7 @@ MEANINGS = (
 """What the numbers mean, in plain words."""
 
 NOT_PROVED = (
-    "It does not prove that nothing leaks. An audit is a set of attacks at an effort: a stronger, or simply a"
+    "Attacks do not prove that nothing leaks. An audit is a set of attacks at an effort: a stronger, or simply a"
     " different, attacker can do better tomorrow. A low number says “no leak found at this effort by this "
     "suite”, and no more.",
     "It speaks of these weights, this cut, this defence and this numerical precision. Retrain, quantise or "
