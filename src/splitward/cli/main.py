@@ -11,6 +11,7 @@ from splitward._version import __version__
 from splitward.cli.audit import audit_command
 from splitward.cli.calibrate import calibrate_command
 from splitward.cli.certs import certs_command
+from splitward.cli.cloud import cloud_command
 from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
 from splitward.cli.data import data_app
@@ -50,6 +51,7 @@ app.command("reproduce")(reproduce_command)
 app.command("train")(train_command)
 app.command("export")(export_command)
 app.command("certs")(certs_command)
+app.command("cloud")(cloud_command)
 app.add_typer(data_app, name="data")
 
 
