@@ -10,7 +10,11 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 from tritonclient.grpc import service_pb2 as pb
+
+from splitward.cli.main import app
+from splitward.core.errors import SplitwardError
 
 WAIT_S = 60
 
@@ -55,15 +59,11 @@ def serving(*arguments, grpc=True, http=True, environment=()):
             server.process.wait()
 
 
-def refused(*arguments, environment=()):
+def refused(*arguments):
     """What the command says where it does not serve."""
-    done = subprocess.run(
-        [sys.executable, "-m", "splitward", "cloud", *map(str, arguments)], capture_output=True, text=True,
-        timeout=WAIT_S, check=False, env=os.environ | dict(environment),
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
+    with pytest.raises(SplitwardError) as refusal:
+        app(["cloud", *map(str, arguments)], standalone_mode=False)
+    return str(refusal.value)
 
 
 def free_port():
