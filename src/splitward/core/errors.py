@@ -13,6 +13,8 @@
     ├── BoundError               a bound that cannot be given, or a target that no noise reaches
     ├── MetricError              images too small or of different shapes
     ├── RecordError              a run folder that is not one, or of a schema that we cannot read
+    ├── BundleError              a bundle that is missing, damaged, stale or signed by another key; a key that is none
+    ├── WireError                what crossed the wire is not what was due
     └── AttackError              an attack that cannot run as configured
         ├── NotApplicable        the attack has nothing to say here (the trial is *skipped*, with this reason)
         └── BudgetExceeded       the query budget of the oracle is used up
@@ -61,6 +63,14 @@ class MetricError(SplitwardError):
 
 class RecordError(SplitwardError):
     """A run folder that is not one, or of a schema that cannot be read."""
+
+
+class BundleError(SplitwardError):
+    """A bundle that is missing, damaged, stale or signed by another key, or a key that is none."""
+
+
+class WireError(SplitwardError):
+    """What crossed the wire is not what was due."""
 
 
 class AttackError(SplitwardError):

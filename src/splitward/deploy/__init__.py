@@ -1,0 +1,1 @@
+"""From what was audited to what is deployed: the two halves as ONNX, in signed bundles."""

@@ -1,0 +1,121 @@
+"""How a tensor is written on the wire, beside the plain form that every server of the protocol takes.
+
+A request's input keeps the data type and the shape of the model; its parameter ``splitward_encoding`` says how its
+bytes were made: ``fp16`` or ``int8``, then ``zstd``, joined by ``+``. A server that can read them names the extension
+``splitward_encoding`` in its metadata.
+
+- ``fp16``: of a float32 or float64 tensor, each number in half precision, little-endian.
+- ``int8``: the same, (N, 2) float32 of (low, step) per sample, then a byte q per number: low + step * q.
+- ``zstd``: one frame that states its size.
+
+Reading is bounded: what a frame claims is compared with the size that the shape demands before a byte is unpacked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from splitward.core.errors import WireError
+
+PARAMETER = "splitward_encoding"
+PAIRING = "splitward_pairing"
+"""A request's parameter: the pairing that the edge was exported for; a server with another one refuses."""
+
+ENCODINGS = ("fp16", "int8", "zstd", "fp16+zstd", "int8+zstd")
+
+Array = NDArray[np.generic]
+
+_WINDOW_LIMIT_BYTES = 1 << 23
+"""Of a frame, as RFC 8878 recommends decoders to support."""
+
+
+def encode(tensor: Array, encoding: str, level: int = 3) -> bytes:
+    """The bytes of ``tensor`` (N, *shape) under ``encoding``; "" is the plain form. Raises WireError."""
+    precision, zstd = _parts(encoding, tensor.dtype)
+    if precision == "fp16":
+        data = _halve(tensor)
+    elif precision == "int8":
+        data = _quantise(tensor)
+    else:
+        data = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
+    return zstandard.ZstdCompressor(level=level, write_content_size=True).compress(data) if zstd else data
+
+
+def decode(data: bytes | memoryview, encoding: str, dtype: str, shape: tuple[int, ...]) -> Array:
+    """The tensor (N, *shape) that ``encode`` wrote, as ``dtype``, read-only. Raises WireError for anything else."""
+    precision, zstd = _parts(encoding, np.dtype(dtype))
+    size = encoded_bytes(precision, dtype, shape)
+    if zstd:
+        data = _unpack(data, size)
+    if len(data) != size:
+        raise WireError(f"a tensor {dtype} of shape {list(shape)} has {len(data)} bytes; {size} are due.")
+    if precision == "fp16":
+        return np.frombuffer(data, "<f2").astype(dtype).reshape(shape)
+    if precision == "int8":
+        return _restore(data, dtype, shape)
+    return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+
+def encoded_bytes(precision: str, dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor (N, *shape) before compression; ``precision``: "", "fp16" or "int8"."""
+    numbers = math.prod(shape)
+    if precision == "fp16":
+        return 2 * numbers
+    return numbers + 8 * shape[0] if precision == "int8" else numbers * np.dtype(dtype).itemsize
+
+
+def _parts(encoding: str, dtype: np.dtype[np.generic]) -> tuple[str, bool]:
+    if encoding and encoding not in ENCODINGS:
+        raise WireError(f"the encoding {encoding[:40]!r} is not known; one of {', '.join(ENCODINGS)} is due.")
+    precision = encoding.removesuffix("zstd").removesuffix("+")
+    if precision and dtype.name not in ("float32", "float64"):
+        raise WireError(f"the encoding {precision!r} is for float32 and float64 tensors, not for {dtype.name}.")
+    return precision, encoding.endswith("zstd")
+
+
+def _halve(tensor: Array) -> bytes:
+    with np.errstate(over="ignore"):
+        half = tensor.astype("<f2")
+    if not bool(np.isfinite(half).all()):
+        raise WireError("the tensor holds numbers that are not finite in half precision: send it as float32.")
+    return bytes(half.tobytes())
+
+
+def _quantise(tensor: Array) -> bytes:
+    if not bool(np.isfinite(tensor).all()):
+        raise WireError("the tensor holds numbers that are not finite, which int8 cannot carry.")
+    rows = np.asarray(tensor, np.float32).reshape(len(tensor), -1)
+    low = rows.min(axis=1, keepdims=True)
+    step = (rows.max(axis=1, keepdims=True).astype(np.float64) - low) / 255
+    step = step.astype(np.float32)
+    scaled = (rows - low) / np.where(step > 0, step, np.float32(1))
+    numbers = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return bytes(np.concatenate([low, step], axis=1).astype("<f4").tobytes() + numbers.tobytes())
+
+
+def _restore(data: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
+    count = shape[0]
+    scales = np.frombuffer(data, "<f4", 2 * count).reshape(count, 2)
+    if not bool(np.isfinite(scales).all()):
+        raise WireError("the scale of an int8 tensor is not finite.")
+    numbers = np.frombuffer(data, np.uint8, offset=8 * count).reshape(count, -1)
+    with np.errstate(over="ignore"):
+        restored = scales[:, :1] + scales[:, 1:] * numbers.astype(np.float32)
+    result: Array = restored.astype(dtype).reshape(shape)
+    return result
+
+
+def _unpack(data: bytes | memoryview, size: int) -> bytes:
+    try:
+        frame = zstandard.get_frame_parameters(data)
+        if frame.content_size != size:
+            raise WireError(f"a compressed tensor claims {frame.content_size} bytes; {size} are due.")
+        if frame.window_size > max(_WINDOW_LIMIT_BYTES, size) or frame.dict_id:
+            raise WireError("a compressed tensor asks for a dictionary, or for more memory than it may.")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise WireError(f"a compressed tensor cannot be read: {' '.join(str(error).split())[:100]}.") from None

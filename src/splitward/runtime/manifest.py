@@ -1,0 +1,259 @@
+"""What a bundle says of itself: ``manifest.json``, in the same bytes for the same content. Free of torch.
+
+The cloud's manifest knows nothing of the edge: neither its cut, its layers and its defence, nor a verdict. Two edges
+that differ in everything but the activation share one cloud bundle, byte by byte (but for the signature's key). The
+edge's manifest names the cloud bundle that it belongs to by ``pairing``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from splitward.core.errors import BundleError
+
+FORMAT_VERSION = 1
+
+MANIFEST_LIMIT_BYTES = 1 << 20
+FILE_LIMIT_BYTES = (1 << 31) - 1
+"""Of one file: an ONNX model is one protobuf message."""
+
+DType = Literal["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[a-z0-9]{1,8})?$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+Dimension = Annotated[int, Field(ge=1, lt=1 << 31)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """Base of every part: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(Part):
+    """What a file must be before it is parsed."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0, le=FILE_LIMIT_BYTES)]
+
+
+class Tensor(Part):
+    """One tensor that crosses: ``shape`` is that of one sample, without the batch."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]+(_[0-9]+)?$")]
+    dtype: DType
+    shape: Annotated[tuple[Dimension, ...], Field(max_length=16)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Tensor:
+        if self.bytes_per_sample > FILE_LIMIT_BYTES:
+            raise ValueError(f"one sample of {self.name} would have {self.bytes_per_sample} bytes")
+        return self
+
+    @cached_property
+    def elements(self) -> int:
+        """Numbers of one sample."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one sample on an uncompressed wire."""
+        return self.elements * np.dtype(self.dtype).itemsize
+
+
+class Normalisation(Part):
+    """(pixels - mean) / std, one number or one a channel, in float32."""
+
+    mean: Annotated[tuple[Finite, ...], Field(min_length=1)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+
+
+class Parity(Part):
+    """How far the ONNX halves are from the PyTorch original, on ``samples`` images with dynamic batches.
+
+    ``edge`` and ``cloud``: each half by itself; ``chain``: both. Largest absolute differences, as shares of the largest
+    number (or of 1). ``same_argmax``: whether the first output is largest at the same place, for every sample.
+    """
+
+    samples: int
+    edge: Finite
+    cloud: Finite
+    chain: Finite
+    same_argmax: bool
+
+
+class Verdict(Part):
+    """What the record found (``record.schema.Verdict``, where each number is described)."""
+
+    attack: str
+    threat_model: str
+    adaptive: bool
+    metric: str
+    leakage: Finite
+    floor: Finite
+    excess: Finite | None
+    upper: Finite | None
+    worst_decile: Finite | None
+    believable: bool
+    effort: str
+    suite: str
+    sentence: str
+
+
+class Audited(Part):
+    """The audit that a cut was exported from.
+
+    ``observations``: how often attackers saw one input; the ledger allows no more releases of it. ``verdict`` None:
+    there is none, for the reason in ``no_verdict``. Such a cut, or one whose verdict is not believable, is exported
+    only where that was asked for.
+    """
+
+    record_sha256: Sha256
+    weights_sha256: Sha256
+    quantisation: str
+    observations: Annotated[int, Field(ge=1)]
+    verdict: Verdict | None
+    no_verdict: str = ""
+
+    @property
+    def believable(self) -> bool:
+        """Whether the verdict may be relied on."""
+        return self.verdict is not None and self.verdict.believable
+
+
+class Planned(Part):
+    """The planner's costs of one sample, for switching between cuts: those that do not depend on the network."""
+
+    edge_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cloud_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    source: Literal["measured", "modelled"]
+
+
+class CloudHalf(Part):
+    """The cloud bundle that a cut belongs to. ``pairing``: see ``pairing``."""
+
+    name: ModelName
+    version: Version
+    pairing: Sha256
+
+
+class EdgeCut(Part):
+    """One cut: the device's half, its defence, and what was found of the two.
+
+    ``half``: an ONNX file from normalised values ``input`` (N, C, H, W) to the activation. ``defence``:
+    ``kind:level[@input]`` joined by ``+``, or ``none``; those ``@input`` act on the normalised values. ``offline``: the
+    cloud's half too, for use without a cloud; None: not in this bundle.
+    """
+
+    cut: str
+    half: FileName
+    defence: str
+    activation: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    cloud: CloudHalf
+    parity: Parity
+    audited: Audited | None
+    planned: Planned | None = None
+    offline: FileName | None = None
+
+
+class EdgeManifest(Part):
+    """The device's bundle. ``input``: pixels in [0, 1]. ``cuts``: the first is the one to begin with."""
+
+    format_version: Literal[1] = 1
+    role: Literal["edge"] = "edge"
+    name: ModelName
+    version: Version
+    created: str
+    versions: dict[str, str]
+    opset: int
+    input: Tensor
+    normalise: Normalisation | None
+    cuts: Annotated[tuple[EdgeCut, ...], Field(min_length=1, max_length=32)]
+    files: Annotated[dict[FileName, File], Field(max_length=64)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> EdgeManifest:
+        _same(self.files, {name for c in self.cuts for name in (c.half, c.offline) if name})
+        channels = self.input.shape[0] if self.input.shape else 0
+        for values in (self.normalise.mean, self.normalise.std) if self.normalise else ():
+            if len(values) not in (1, channels):
+                raise ValueError(f"the normalisation has {len(values)} numbers for {channels} channels")
+        return self
+
+
+class CloudManifest(Part):
+    """The server's bundle. ``half``: an ONNX file from the activation to the outputs, each (N, *shape)."""
+
+    format_version: Literal[1] = 1
+    role: Literal["cloud"] = "cloud"
+    name: ModelName
+    version: Version
+    versions: dict[str, str]
+    opset: int
+    half: FileName
+    activation: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    files: Annotated[dict[FileName, File], Field(max_length=64)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> CloudManifest:
+        _same(self.files, {self.half})
+        return self
+
+    @property
+    def pairing(self) -> str:
+        """What an edge must have been exported for."""
+        return pairing(self.files[self.half].sha256, self.activation, self.outputs)
+
+
+Manifest = EdgeManifest | CloudManifest
+
+
+def pairing(half_sha256: str, activation: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> str:
+    """SHA-256 over the cloud half's hash and what goes in and out: equal where two halves belong together."""
+    tensors = [[t.model_dump(mode="json") for t in group] for group in (activation, outputs)]
+    return hashlib.sha256(_canonical([half_sha256, *tensors])).hexdigest()
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes that are signed: keys sorted, one per line."""
+    return (json.dumps(manifest.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def decode(content: bytes, where: object = "manifest.json") -> Manifest:
+    """A manifest from its bytes; strictly. Raises BundleError for anything else."""
+    try:
+        data = json.loads(content)
+        if not isinstance(data, dict):
+            raise BundleError(f"{where} holds no JSON object.")
+        if data.get("format_version") != FORMAT_VERSION:
+            raise BundleError(f"{where} is of no bundle format that this splitward reads ({FORMAT_VERSION}).")
+        return _ADAPTER.validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise BundleError(f"{where} is no manifest of a bundle: {place}: {first['msg']}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} is not readable JSON: {type(error).__name__}.") from None
+
+
+_ADAPTER: TypeAdapter[Manifest] = TypeAdapter(Annotated[Manifest, Field(discriminator="role")])
+
+
+def _canonical(data: Any) -> bytes:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _same(files: dict[str, File], named: set[str]) -> None:
+    if set(files) != named:
+        raise ValueError(f"the files are {sorted(files)} and those that are used {sorted(named)}")
