@@ -54,7 +54,7 @@ def test_variables_have_their_law(draw, law):
     values = getattr(Stream(b"k" * 32), draw)((200_000,))
     assert stats.kstest(values, law.cdf).pvalue > 1e-3
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.01
-    assert abs(np.corrcoef(values[: 100_000], values[100_000:])[0, 1]) < 0.015  # the two halves of Box and Muller
+    assert abs(np.corrcoef(values[:100_000], values[100_000:])[0, 1]) < 0.015  # the two halves of Box and Muller
 
 
 def test_uniform_numbers_are_never_0_or_1(monkeypatch):

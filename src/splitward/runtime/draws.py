@@ -1,16 +1,17 @@
 """The defences of a device, in numpy: the same random maps as ``splitward.defences``, drawn for a deployment.
 
-**Randomness.** Every release has a ChaCha20 keystream of its own. Its key is 32 fresh bytes of the operating system, or,
-*keyed*, HMAC-SHA256(the device's key, what is sent of which input): the same input always gets the same noise, so that
-asking again releases nothing new. Who does not hold the key cannot tell the stream from random bits (ChaCha20 and HMAC
-being what they are taken to be); who holds it and guesses an input can subtract the noise.
+**Randomness.** Every release has a ChaCha20 keystream of its own. Its key is 32 fresh bytes of the operating system,
+or, *keyed*, HMAC-SHA256(the device's key, what is sent of which input): the same input always gets the same noise, so
+that asking again releases nothing new. Who does not hold the key cannot tell the stream from random bits (ChaCha20 and
+HMAC being what they are taken to be); who holds it and guesses an input can subtract the noise.
 
 **From bits to noise.** 52 random bits make a uniform number, strictly between 0 and 1. Normals are Box and Muller's,
-Laplace variables signed logarithms, both in double precision; a normal never exceeds 8.6 standard deviations, a
-Laplace variable 37 scales. The low bits of a sum of floating-point numbers betray which clean value it is made of (Mironov,
-CCS 2012; for normals Jin et al., S&P 2022). So the sum is made in double precision and rounded to a multiple of the power of two
-next to level / 2^20: each multiple that is sent stands for 2^30 and more values of the noise. That removes the known attack; it is no proof of
-differential privacy, for which a discrete mechanism would be due. Nothing here runs in constant time.
+Laplace variables signed logarithms, both in double precision; a normal never exceeds 8.6 standard deviations, a Laplace
+variable 37 scales. The low bits of a sum of floating-point numbers betray which clean value it is made of (Mironov, CCS
+2012; for normals Jin et al., S&P 2022). So the sum is rounded to a multiple of the power of two next to level / 2^20
+before it leaves: each multiple but those of the far tails stands for 2^30 values of the noise and more. That removes
+the known attack; it is no proof of differential privacy, for which a discrete mechanism would be due. Nothing here runs
+in constant time.
 """
 
 from __future__ import annotations
@@ -52,19 +53,22 @@ class Stream:
     def uniform(self, shape: tuple[int, ...]) -> Doubles:
         """Strictly between 0 and 1, odd multiples of 2^-53."""
         words = np.frombuffer(self._cipher.update(bytes(8 * math.prod(shape))), "<u8").reshape(shape)
-        return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        numbers: Doubles = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        return numbers
 
     def normal(self, shape: tuple[int, ...]) -> Doubles:
         """Mean 0, standard deviation 1 (Box and Muller, 1958)."""
         count = math.prod(shape)
         radius, angle = self.uniform((2, (count + 1) // 2))
         radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
-        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].reshape(shape)
+        pairs: Doubles = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+        return pairs[:count].reshape(shape)
 
     def laplace(self, shape: tuple[int, ...]) -> Doubles:
         """Mean 0, scale 1: a logarithm with a random sign."""
         size, side = self.uniform((2, *shape))
-        return np.where(side < 0.5, 1.0, -1.0) * np.log(size)
+        signed: Doubles = np.where(side < 0.5, 1.0, -1.0) * np.log(size)
+        return signed
 
 
 @dataclass(frozen=True)
