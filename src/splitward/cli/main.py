@@ -10,11 +10,14 @@ import typer
 from splitward._version import __version__
 from splitward.cli.audit import audit_command
 from splitward.cli.calibrate import calibrate_command
+from splitward.cli.certs import certs_command
+from splitward.cli.cloud import cloud_command
 from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
 from splitward.cli.data import data_app
 from splitward.cli.demo import demo_command
 from splitward.cli.edge import edge_command
+from splitward.cli.export import export_command
 from splitward.cli.list import list_command
 from splitward.cli.plan import plan_command
 from splitward.cli.profile import profile_command
@@ -48,6 +51,9 @@ app.command("score")(score_command)
 app.command("list")(list_command)
 app.command("reproduce")(reproduce_command)
 app.command("train")(train_command)
+app.command("export")(export_command)
+app.command("certs")(certs_command)
+app.command("cloud")(cloud_command)
 app.add_typer(data_app, name="data")
 
 

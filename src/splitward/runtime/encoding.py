@@ -94,7 +94,7 @@ def _quantise(tensor: Array) -> bytes:
     step = step.astype(np.float32)
     scaled = (rows - low) / np.where(step > 0, step, np.float32(1))
     numbers = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-    return np.concatenate([low, step], axis=1).astype("<f4").tobytes() + numbers.tobytes()
+    return bytes(np.concatenate([low, step], axis=1).astype("<f4").tobytes() + numbers.tobytes())
 
 
 def _restore(data: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:

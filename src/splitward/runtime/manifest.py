@@ -79,8 +79,8 @@ class Normalisation(Part):
 class Parity(Part):
     """How far the ONNX halves are from the PyTorch original, on ``samples`` images with dynamic batches.
 
-    ``edge`` and ``cloud``: each half by itself; ``chain``: both. Largest absolute differences. ``same_argmax``: of the
-    first output's last axis, over all samples.
+    ``edge`` and ``cloud``: each half by itself; ``chain``: both. Largest absolute differences, as shares of the largest
+    number (or of 1). ``same_argmax``: whether the first output is largest at the same place, for every sample.
     """
 
     samples: int
