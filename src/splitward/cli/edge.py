@@ -26,7 +26,8 @@ def edge_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The edge's folder of `splitward export`.")],
     cloud: Annotated[str, Option("--cloud", help="HOST:PORT of any server of the Open Inference Protocol (gRPC).")],
     trust: Annotated[
-        Path | None, Option("--trust", help="signing.pub of the exporter. [default: that in --tls, or your own]")
+        Path | None,
+        Option("--trust", "--key", help="signing.pub of the exporter. [default: that in --tls, or your own]"),
     ] = None,
     tls: Annotated[Path | None, Option("--tls", help="Folder with ca.pem, client.pem and client.key.")] = None,
     insecure: Annotated[
