@@ -10,28 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from splitward.record.plain import Parameters
+from splitward.record.wire import Wire
 
 SCHEMA_VERSION = 1
 
 ThreatModel = Literal["white-box", "black-box", "query-free"]
 Finding = Literal["recovered", "partial", "none-found"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, at any depth: what JSON gives back, so that a record equals itself after a round trip.
-
-    >>> plain({"steps": 5, "tolerance": (1, (2, 3))})
-    {'steps': 5, 'tolerance': [1, [2, 3]]}
-    """
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-Parameters = Annotated[dict[str, Any], BeforeValidator(plain)]
-"""The configuration of an attack or a floor."""
 
 
 class Part(BaseModel):
@@ -115,6 +103,7 @@ class Target(Part):
     activation: tuple[Tensor, ...]
     accuracy: Accuracy | None = None
     quantisation: str = "float32"
+    wire: Wire | None = None  # where the bytes of a recording were attacked
 
 
 class Environment(Part):
