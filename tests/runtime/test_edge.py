@@ -268,3 +268,19 @@ def test_a_wrong_source_of_a_stream_is_not_swallowed(make):
         answers = make(port, bundle).stream(source())
         with pytest.raises(ZeroDivisionError):
             list(answers)
+
+
+def test_it_switches_cuts_with_the_link_and_counts_over_both(make, monkeypatch):
+    """Two cuts in one bundle: a release at another cut is one more observation of the same input."""
+    bundle, weights = toy("gaussian:1", observations=1, cuts=2)
+    server = MinimalServer(weights)
+    with served(server) as port:
+        edge = make(port, bundle, keyed=True)
+        assert edge.infer(pictures(1)).cut == "cut-1"
+        assert edge.infer(pictures(1)).releases == (1,)
+        monkeypatch.setattr(edge.link, "best", lambda costs, present: 1)
+        assert edge.infer(pictures(1, 1)).cut == "cut-2"
+        assert edge.link.round_trip_ms > 0
+        # the two toy cuts share half and defence, so that they are one way of sending
+        assert edge.infer(pictures(1)).releases == (1,)
+    assert server.seen[0][1] == server.seen[3][1]
