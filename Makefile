@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench docs clean
+.PHONY: help demo test test-all lint format bench bench-serve docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ bench: $(VENV)/.dev ## Speed, against a straightforward reference in the same ru
 	$(BIN)/python benchmarks/bench_rmle.py
 	$(BIN)/python benchmarks/bench_inverse_network.py
 	cd benchmarks && ../$(BIN)/python bench_plan.py
+
+bench-serve: $(VENV)/.dev ## Speed of the cloud; SDKS="--kserve PYTHON --mlserver PYTHON" compares with those
+	cd benchmarks && ../$(BIN)/python bench_serve.py $(SDKS)
 
 docs: $(VENV)/.docs ## Documentation, into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

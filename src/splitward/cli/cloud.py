@@ -40,6 +40,9 @@ def cloud_command(
 
     Each model is named as its bundle says. Every bundle's signature and hashes are checked first.
     """
+    from splitward.runtime.cloud.environment import prepare_grpc
+
+    prepare_grpc()
     from splitward.runtime.cloud.addresses import Address, parse_address
     from splitward.runtime.cloud.batching import Limits
     from splitward.runtime.cloud.server import Settings, run

@@ -64,7 +64,7 @@ def to_onnx(half: nn.Module, example: Sequence[Tensor], takes: str, returns: str
     """
     flat = Flat(half).eval()
     inputs = tuple(_described(t, f"{takes}_{k}", len(example[0])) for k, t in enumerate(example))
-    whole, fewer = flat(*example), flat(*(t[:2] for t in example))
+    whole, fewer = flat(*example), _of_two(flat, example)
     outputs = tuple(_described(t, f"{returns}_{k}", len(example[0])) for k, t in enumerate(whole))
     for told, t in zip(outputs, fewer, strict=True):
         if t.shape != (2, *told.shape):
@@ -84,6 +84,16 @@ def to_onnx(half: nn.Module, example: Sequence[Tensor], takes: str, returns: str
     if any(not value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input):
         raise CutError("this half works for one size of batch only, and cannot be served.")
     return OnnxHalf(_anonymous(model, inputs, outputs).SerializeToString(deterministic=True), inputs, outputs)
+
+
+def _of_two(flat: Flat, example: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    try:
+        two: tuple[Tensor, ...] = flat(*(t[:2] for t in example))
+    except RuntimeError as error:
+        raise CutError(
+            f"this half works for one size of batch only, and cannot be served: {in_one_line(error)}."
+        ) from error
+    return two
 
 
 def _described(tensor: Any, name: str, batch: int) -> manifest.Tensor:

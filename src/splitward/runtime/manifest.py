@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -58,12 +59,12 @@ class Tensor(Part):
             raise ValueError(f"one sample of {self.name} would have {self.bytes_per_sample} bytes")
         return self
 
-    @property
+    @cached_property
     def elements(self) -> int:
         """Numbers of one sample."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def bytes_per_sample(self) -> int:
         """Bytes of one sample on an uncompressed wire."""
         return self.elements * np.dtype(self.dtype).itemsize

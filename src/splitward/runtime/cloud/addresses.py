@@ -99,3 +99,20 @@ def listen(address: Address, option: str) -> socket.socket:
     except OSError as error:
         raise UsageError(f"{option} {address}: nothing can listen there: {error.strerror or error}.") from None
     return bound
+
+
+def takes_tls_12(address: Address) -> bool:
+    """Whether a server there agrees on TLS 1.2 with a client that knows no newer one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    try:
+        with (
+            socket.create_connection((host, address.port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except OSError:
+        return False

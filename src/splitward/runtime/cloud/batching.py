@@ -67,8 +67,8 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
-        return len(self._queue)
+        """Requests in the queue whose clients still wait."""
+        return sum(not e.answer.done() for e in self._queue)
 
     async def submit(self, arrays: Sequence[Array], count: int, timeout_s: float | None = None) -> list[Array]:
         """The outputs for ``arrays`` (each (count, *shape)), each (count, *shape).

@@ -39,11 +39,13 @@ def one_count(counts: Sequence[int]) -> int:
 
 def asked(names: Sequence[str], outputs: Sequence[Tensor]) -> tuple[int, ...]:
     """Indices of the outputs of these names; none named: all."""
+    if not names:
+        return tuple(range(len(outputs)))
     known = {t.name: k for k, t in enumerate(outputs)}
     if len(set(names)) != len(names) or not set(names) <= known.keys():
         told = ", ".join(shown(name) for name in names[:4])
         raise invalid(f"the outputs asked for are {told}; they are some of {', '.join(known)}, each once.")
-    return tuple(known[name] for name in names) or tuple(range(len(outputs)))
+    return tuple(known[name] for name in names)
 
 
 def check_id(text: str) -> str:

@@ -18,32 +18,36 @@ _UNSUPPORTED = ("shared_memory_region", "shared_memory_offset", "shared_memory_b
 
 def decode(request: pb.ModelInferRequest, manifest: CloudManifest, most: int) -> Call:
     """A call on the model of ``manifest``, of at most ``most`` samples. Raises Refusal."""
-    tensors.check_names([t.name for t in request.inputs], manifest.activation, "inputs")
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise invalid(f"{len(raw)} raw contents are sent for {len(request.inputs)} inputs; one for each is due.")
-    pairing = request.parameters[PAIRING].string_param if PAIRING in request.parameters else None
-    check_pairing(pairing, manifest)
-    sent = {t.name: (t, raw[k] if raw else None) for k, t in enumerate(request.inputs)}
-    claims = [sent[due.name][0] for due in manifest.activation]
+    inputs, raw, parameters = list(request.inputs), list(request.raw_input_contents), request.parameters
+    names = [t.name for t in inputs]
+    tensors.check_names(names, manifest.activation, "inputs")
+    if raw and len(raw) != len(inputs):
+        raise invalid(f"{len(raw)} raw contents are sent for {len(inputs)} inputs; one for each is due.")
+    if PAIRING in parameters:
+        check_pairing(parameters[PAIRING].string_param, manifest)
+    places = [names.index(due.name) for due in manifest.activation]
     counts = [
-        tensors.check_claim(due, t.datatype, t.shape, most) for due, t in zip(manifest.activation, claims, strict=True)
+        tensors.check_claim(due, inputs[k].datatype, inputs[k].shape, most)
+        for due, k in zip(manifest.activation, places, strict=True)
     ]
     count = one_count(counts)
-    outputs = [o.name for o in request.outputs]
-    for held in (*request.inputs, *request.outputs):
-        _refuse_unsupported(held)
+    arrays = tuple(
+        _array(due, inputs[k], raw[k] if raw else None, count)
+        for due, k in zip(manifest.activation, places, strict=True)
+    )
+    outputs = list(request.outputs)
+    for output in outputs:
+        _refuse_unsupported(output)
     return Call(
-        check_id(request.id),
-        tuple(_array(due, *sent[due.name], count) for due in manifest.activation),
-        count,
-        asked(outputs, manifest.outputs),
-        _timeout(request),
+        check_id(request.id), arrays, count, asked([o.name for o in outputs], manifest.outputs), _timeout(parameters)
     )
 
 
 def _array(due: Any, sent: Any, content: bytes | None, count: int) -> Array:
-    form = sent.parameters[PARAMETER].string_param if PARAMETER in sent.parameters else ""
+    form = ""
+    if sent.parameters:
+        _refuse_unsupported(sent)
+        form = sent.parameters[PARAMETER].string_param if PARAMETER in sent.parameters else ""
     if content is None:
         if form:
             raise invalid(f"{due.name} is sent in typed contents, which have no encoding {shown(form)}.")
@@ -54,17 +58,16 @@ def _array(due: Any, sent: Any, content: bytes | None, count: int) -> Array:
 
 
 def _refuse_unsupported(held: Any) -> None:
-    if held.parameters:
-        for name in _UNSUPPORTED:
-            if name in held.parameters:
-                raise invalid(f"the parameter {name} of {shown(held.name)} is not supported here.")
+    for name in _UNSUPPORTED:
+        if name in held.parameters:
+            raise invalid(f"the parameter {name} of {shown(held.name)} is not supported here.")
 
 
-def _timeout(request: pb.ModelInferRequest) -> float | None:
+def _timeout(parameters: Any) -> float | None:
     """The protocol's parameter, in microseconds."""
-    if "timeout" not in request.parameters:
+    if "timeout" not in parameters:
         return None
-    told = request.parameters["timeout"]
+    told = parameters["timeout"]
     value = told.int64_param or told.uint64_param
     if value < 0:
         raise invalid(f"the timeout is {value} microseconds; it must not be negative.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any, NoReturn
 
 import grpc
@@ -21,10 +20,6 @@ from splitward.runtime.manifest import Tensor
 
 Context = Any
 """grpc.aio.ServicerContext"""
-
-TLS_12_CIPHERS = "ECDHE-PSK-AES128-CBC-SHA"
-"""All that TLS 1.2 may use: a suite of pre-shared keys, of which there are none. So only TLS 1.3 remains, whose own
-suites this setting does not touch. gRPC for Python has no option for the lowest version."""
 
 
 class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -140,11 +135,6 @@ def make_server(held: Core, address: Address, tls: Tls | None, concurrent: int) 
     if not port:
         raise UsageError(f"--grpc {address}: nothing can listen there; is the port taken?")
     return server, port
-
-
-def only_tls_13() -> None:
-    """To be called before gRPC makes its first secure port."""
-    os.environ["GRPC_SSL_CIPHER_SUITES"] = TLS_12_CIPHERS
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

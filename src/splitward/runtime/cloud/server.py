@@ -15,10 +15,10 @@ from typing import Any
 import grpc.aio
 import uvicorn
 
-from splitward.core.errors import BundleError
+from splitward.core.errors import BundleError, UsageError
 from splitward.runtime.bundle import read_cloud
 from splitward.runtime.cloud import grpc_service
-from splitward.runtime.cloud.addresses import Address, Tls, listen, read_tls, refuse_open
+from splitward.runtime.cloud.addresses import Address, Tls, listen, read_tls, refuse_open, takes_tls_12
 from splitward.runtime.cloud.batching import Limits
 from splitward.runtime.cloud.core import Core, default_threads
 from splitward.runtime.cloud.http_app import Endpoints
@@ -51,11 +51,12 @@ class Settings:
 
 @dataclass
 class _Listening:
-    """What is bound; ``None``: that protocol is not served."""
+    """What is bound; ``None``: that protocol is not served. ``tls``: where gRPC is, if secured."""
 
     grpc: grpc.aio.Server | None
     http: uvicorn.Server | None
     socket: socket.socket | None
+    tls: Address | None
 
 
 def run(settings: Settings) -> None:
@@ -63,7 +64,6 @@ def run(settings: Settings) -> None:
     addresses = [a for a in (settings.grpc, settings.http) if a is not None]
     refuse_open(addresses, settings.tls is not None, settings.insecure)
     tls = read_tls(settings.tls) if settings.tls else None
-    grpc_service.only_tls_13()
     log = Log()
     try:
         with ThreadPoolExecutor(2, "model") as executor:
@@ -110,19 +110,23 @@ async def _serve(settings: Settings, tls: Tls | None, core: Core, log: Log) -> N
 def _bind(settings: Settings, tls: Tls | None, core: Core, log: Log) -> _Listening:
     bound = listen(settings.http, "--http") if settings.http else None
     web = _web(settings, tls, core) if bound else None
-    server = None
+    server = secured = None
     if settings.grpc:
         server, port = grpc_service.make_server(core, settings.grpc, tls, settings.concurrent)
+        secured = Address(settings.grpc.host, port) if tls else None
         log("listening", protocol="grpc", address=str(Address(settings.grpc.host, port)), tls="1.3" if tls else None)
     if bound and settings.http:
         address = Address(settings.http.host, bound.getsockname()[1])
         log("listening", protocol="http", address=str(address), tls="1.3" if tls else None)
-    return _Listening(server, web, bound)
+    return _Listening(server, web, bound, secured)
 
 
 async def _start(listening: _Listening) -> asyncio.Future[Any] | None:
     if listening.grpc:
         await listening.grpc.start()
+        agreed = await asyncio.to_thread(takes_tls_12, listening.tls) if listening.tls else False
+        if agreed:
+            raise UsageError("gRPC would take TLS 1.2 here: it was imported before `prepare_grpc` was called.")
     if listening.http is None or listening.socket is None:
         return None
     serving = asyncio.ensure_future(listening.http.serve(sockets=[listening.socket]))
