@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from splitward.runtime.ledger import Ledger
 from splitward.runtime.manifest import EdgeManifest
 from splitward.runtime.messages import Request
 from splitward.runtime.options import Answer, Options, own_ledger, packing, release_limit
-from splitward.runtime.recording import About, Recorder, Sent, picture_key
 from splitward.runtime.remote import Remote, Reply
 from splitward.runtime.retry import Patience
 from splitward.runtime.signing import trusted_key
@@ -41,6 +40,9 @@ from splitward.runtime.streaming import Stream
 from splitward.runtime.switching import Cost, Link
 
 Pixels = NDArray[np.float32]
+
+if TYPE_CHECKING:
+    from splitward.runtime.recording import Recorder
 
 PING_EVERY_S = 5.0
 
@@ -84,9 +86,16 @@ class Edge:
         self._costs: list[Cost] = []
         self._queue: deque[_Prepared] = deque()
         self._lock = threading.Lock()
-        about = About(bundle_sha256=bundle.sha256, keyed=self.options.keyed, cuts=bundle.manifest.cuts)
-        self._recorder = Recorder(self.options.record, about) if self.options.record else None
-        self._begun = time.monotonic()
+        self._recorder = self._begin() if self.options.record else None
+
+    def _begin(self) -> Recorder:
+        from splitward.runtime.recording import About, Recorder
+
+        assert self.options.record is not None
+        cuts = self.bundle.manifest.cuts
+        return Recorder(
+            self.options.record, About(bundle_sha256=self.bundle.sha256, keyed=self.options.keyed, cuts=cuts)
+        )
 
     @classmethod
     def open(
@@ -169,7 +178,7 @@ class Edge:
             identities(images), self.limit, half.context, repeats=half.draws.repeats, source=source,
             window=self.options.window,
         )  # fmt: skip
-        pictures = tuple(picture_key(one) for one in images) if self._recorder else ()
+        pictures = self._recorder.pictures(images) if self._recorder else ()
         return _Prepared(half, request, pictures, tuple(counted), begun)
 
     def _extended(self, half: Half) -> bool:
@@ -211,12 +220,10 @@ class Edge:
 
     def _record(self, prepared: _Prepared, reply: Reply | None) -> None:
         if self._recorder is not None:
-            sent = Sent(
-                cut=prepared.half.cut.cut, pictures=prepared.pictures, at_s=time.monotonic() - self._begun,
-                ms=_ms(prepared.begun), attempts=reply.attempts if reply else 0,
-                answer_bytes=reply.response.ByteSize() if reply else 0, size=len(prepared.request.message),
-            )  # fmt: skip
-            self._recorder.keep(sent, prepared.request.message)
+            attempts, size = (reply.attempts, reply.response.ByteSize()) if reply else (0, 0)
+            self._recorder.keep(
+                prepared.request.message, prepared.half.cut.cut, prepared.pictures, _ms(prepared.begun), attempts, size
+            )
 
     def stream(
         self, batches: Iterable[Pixels], source: str = "", window: int = 16

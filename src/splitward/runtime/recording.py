@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class Recorder:
     """Writes a recording; threads may share it. Raises RecordError where the file exists or cannot be written."""
 
     def __init__(self, path: Path, about: About) -> None:
-        self._path, self._lock = path, threading.Lock()
+        self._path, self._lock, self._begun = path, threading.Lock(), time.monotonic()
         try:
             self._file: BinaryIO = path.open("xb")
             self._file.write(MAGIC)
@@ -72,8 +73,18 @@ class Recorder:
             raise RecordError(f"the recording {path} cannot be begun: {error.strerror or error}.") from None
         self._write(about, b"")
 
-    def keep(self, sent: Sent, message: bytes) -> None:
-        """One more message."""
+    def pictures(self, pixels: NDArray[Any]) -> tuple[str, ...]:
+        """What the pictures (N, C, H, W) are known by."""
+        return tuple(picture_key(one) for one in pixels)
+
+    def keep(
+        self, message: bytes, cut: str, pictures: tuple[str, ...], ms: float, attempts: int, answer_bytes: int
+    ) -> None:
+        """One more message; see ``Sent``."""
+        sent = Sent(
+            cut=cut, pictures=pictures, at_s=time.monotonic() - self._begun, ms=ms, attempts=attempts,
+            answer_bytes=answer_bytes, size=len(message),
+        )  # fmt: skip
         self._write(sent, message)
 
     def _write(self, header: About | Sent, payload: bytes) -> None:
