@@ -49,7 +49,7 @@ from splitward.runtime.signing import make_pair, signing_key
 from splitward.split.halves import split
 
 HERE = Path(__file__).parent
-BLOCKS = 5
+BLOCKS, WARM = 5, 50
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def unary(address: str, request: bytes, tls: Path | None, count: int) -> list[fl
     """Seconds of each of ``count`` calls, one after the other."""
     with channel(address, tls) as one:
         call = one.unary_unary(METHOD)
-        for _ in range(50):
+        for _ in range(WARM):
             call(request)
         return [timed(lambda: call(request)) for _ in range(count)]
 
@@ -169,7 +169,7 @@ def stream(address: str, request: bytes, tls: Path | None, count: int) -> list[f
             waiting.put(request)
             next(answers)
 
-        for _ in range(50):
+        for _ in range(WARM):
             turn()
         found = [timed(turn) for _ in range(count)]
         waiting.put(None)
@@ -191,14 +191,18 @@ def latency(work: Work, folder: Path, tls: Path | None, count: int, model_ms: fl
     secured = ["--tls", str(tls)] if tls else []
     with echo(*secured) as bare, cloud(work, folder, *secured) as ours:
         found: dict[str, list[float]] = {name: [] for name in ("echo", "unary", "echo stream", "stream")}
+        spent = dict.fromkeys(found, 0.0)
         for _ in range(BLOCKS):
             for name in found:
-                measure = stream if "stream" in name else unary
-                address = bare.address if "echo" in name else ours.address
-                found[name] += measure(address, work.request, tls, count // BLOCKS)
+                measure, server = (stream if "stream" in name else unary), (bare if "echo" in name else ours)
+                before = cpu_seconds(server.process.pid)
+                found[name] += measure(server.address, work.request, tls, count // BLOCKS)
+                spent[name] += cpu_seconds(server.process.pid) - before
     p50 = {name: percentiles(seconds)[0] for name, seconds in found.items()}
     for name, seconds in found.items():
-        print(f"    {name:12} p50 {p50[name]:6.3f} ms   p99 {percentiles(seconds)[1]:7.3f} ms   (n = {len(seconds)})")
+        calls = len(seconds) + BLOCKS * WARM
+        print(f"    {name:12} p50 {p50[name]:6.3f} ms   p99 {percentiles(seconds)[1]:7.3f} ms   ", end="")
+        print(f"{spent[name] / calls * 1e6:4.0f} us of the server's processor   (n = {len(seconds)})")
     over = p50["unary"] - p50["echo"] - model_ms
     print(f"    unary: echo + model + {over:.3f} ms (goal: at most 0.150)   ", end="")
     print(f"stream without the model / unary: {(p50['stream'] - model_ms) / p50['unary']:.2f} (goal: at most 0.60)")
@@ -241,6 +245,12 @@ def model_times(work: Work, rows: int = 64) -> tuple[float, float]:
         repeats = [timed(lambda a=arrays: session.run(a)) for _ in range(max(10, 400 // count))]  # type: ignore[misc]
         found.append(float(np.median(repeats)) * 1e3 / count)
     return found[0], found[1]
+
+
+def cpu_seconds(process: int) -> float:
+    """Of all threads of a process, user and system."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(process: int) -> float:
