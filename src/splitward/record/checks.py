@@ -252,7 +252,8 @@ def _sizes_and_times(record: Record) -> Iterator[Check]:
         text = f"Of {told} the {what} alone names the class of {t.accuracy:.0%} (the commonest class: {t.chance:.0%})."
         yield Check(name=name, level="warning", message=text)
     if wire.tells and not telling:
-        yield _ok(name, f"Attacked were {told}; neither size nor time of a message tells the class of its picture.")
+        text = f"Attacked were {told}; of {wire.tells[0].n} neither size nor time was seen to tell the class."
+        yield _ok(name, text)
     elif not wire.tells:
         text = f"Attacked were {told}; whether sizes or times tell anything was not tested, for want of classes."
         yield Check(name=name, level="note", message=text)

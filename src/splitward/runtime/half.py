@@ -15,7 +15,7 @@ from splitward.runtime.bundle import Bundle
 from splitward.runtime.draws import Draws, identity
 from splitward.runtime.manifest import EdgeCut, EdgeManifest
 from splitward.runtime.manifest import Tensor as Spec
-from splitward.runtime.normalise import normalise
+from splitward.runtime.normalise import normaliser
 from splitward.runtime.session import Session
 from splitward.runtime.switching import Cost
 from splitward.runtime.wire import Packing
@@ -34,6 +34,7 @@ class Half:
         self._bundle, self._threads = bundle, threads
         half = bundle.manifest.files[cut.half].sha256
         self.context = f"{half} {cut.defence}".encode()
+        self._normalise = normaliser(bundle.manifest.normalise)
         self.draws = Draws(cut.defence, key, self.context)
 
     @cached_property
@@ -58,8 +59,10 @@ class Half:
 
     def release(self, pixels: Pixels) -> list[Array]:
         """What is sent for ``pixels`` (N, C, H, W) in [0, 1]: one draw of the defence for each."""
-        streams = self.draws.streams(list(pixels)) if self.draws.channels else []
-        values = normalise(pixels, self._bundle.manifest.normalise)
+        values = self._normalise(pixels)
+        if not self.draws.channels:
+            return self._session.run([values])
+        streams = self.draws.streams(list(pixels))
         values = self.draws.at("input", values, streams).astype(np.float32, copy=False)
         return [self.draws.at("wire", part, streams) for part in self._session.run([values])]
 
@@ -69,7 +72,7 @@ class Half:
 
     def alone(self, pixels: Pixels) -> list[Array]:
         """The answer of the whole model on the device, without a defence: nothing leaves. Raises BundleError."""
-        return self._offline.run(self._session.run([normalise(pixels, self._bundle.manifest.normalise)]))
+        return self._offline.run(self._session.run([self._normalise(pixels)]))
 
     def cost(self) -> Cost:
         """Of one input, for switching; without a plan this device is timed, and the cloud's time not known."""
