@@ -27,8 +27,8 @@ class Model:
         return [arrays[0] * 2, arrays[1].sum(axis=1, keepdims=True)]
 
 
-def batcher(model, executor=None, **limits):
-    return Batcher("toy", model, Limits(**limits), executor, lambda rows, waited, ran: None)
+def batcher(model, executor=None, seconds=0.0, **limits):
+    return Batcher("toy", model, Limits(**limits), executor, lambda rows, waited, ran: None, seconds)
 
 
 def pair(value, count=1):
@@ -64,8 +64,7 @@ def test_answers_are_never_mixed(requests, rows, together, delay, slow):
 
     async def all_of_them(executor):
         model = Model()
-        queue = batcher(model, executor, rows=rows, delay_s=delay, batching=together)
-        queue._slow = slow
+        queue = batcher(model, executor, float(slow), rows=rows, delay_s=delay, batching=together)
         await asyncio.wait_for(asyncio.gather(*(one(queue, n, *r) for n, r in enumerate(requests))), 20)
         assert queue.waiting == 0
         largest = max(count for count, *_ in requests)
@@ -97,9 +96,7 @@ def test_those_that_wait_together_run_together_and_one_alone_waits_for_nobody():
 def test_while_a_long_run_goes_on_requests_gather_and_the_loop_is_free():
     async def run(executor):
         model = Model(seconds=0.05)
-        queue = batcher(model, executor, rows=8)
-        queue.warm(pair(0))
-        model.sizes.clear()
+        queue = batcher(model, executor, 0.05, rows=8)
         first = asyncio.ensure_future(queue.submit(pair(0), 1))
         await asyncio.sleep(0.01)
         start = time.monotonic()

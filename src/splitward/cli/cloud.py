@@ -33,7 +33,9 @@ def cloud_command(
         int | None, Option("--max-message", min=1024, help="Bytes of a request. [default: a full batch's]")
     ] = None,
     max_concurrent: Annotated[int, Option("--max-concurrent", min=1, help="Requests and streams at once.")] = 512,
-    threads: Annotated[int | None, Option("--threads", min=1, help="Of one run. [default: processors]")] = None,
+    threads: Annotated[
+        int | None, Option("--threads", min=1, help="Of one run. [default: 1; all for long runs]")
+    ] = None,
     drain: Annotated[float, Option("--drain", min=0, help="Seconds to finish in on SIGTERM.")] = 10,
 ) -> None:
     """Serve cloud bundles over the Open Inference Protocol; says `ready` on standard error when it does.

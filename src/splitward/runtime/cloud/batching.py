@@ -47,23 +47,20 @@ class _Entry:
 
 
 class Batcher:
-    """The queue of one model. Used from one event loop only. ``observe(rows, waited_s, ran_s)`` is told of each run."""
+    """The queue of one model. Used from one event loop only.
+
+    ``observe(rows, waited_s, ran_s)`` is told of each run; ``seconds``: what a run is known to take.
+    """
 
     def __init__(
         self, name: str, run: Run, limits: Limits, executor: Executor,
-        observe: Callable[[int, float, float], None],
+        observe: Callable[[int, float, float], None], seconds: float = 0.0,
     ) -> None:  # fmt: skip
         self.name, self.limits = name, limits
         self._run, self._executor, self._observe = run, executor, observe
         self._queue: deque[_Entry] = deque()
-        self._scheduled = self._running = self._slow = False
-
-    def warm(self, arrays: Sequence[Array]) -> None:
-        """Run once before the first request, and see how long it takes."""
-        self._run(arrays)
-        start = time.monotonic()
-        self._run(arrays)
-        self._slow = time.monotonic() - start > INLINE_S
+        self._scheduled = self._running = False
+        self._slow = seconds > INLINE_S
 
     @property
     def waiting(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass, field
 
 from splitward._version import __version__
@@ -52,8 +51,3 @@ class Core:
         self.draining = True
         for task in list(self.idle):
             task.cancel()
-
-
-def default_threads() -> int:
-    """Of one run of a model: the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
-from splitward.core.errors import BundleError
+from splitward.core.errors import BundleError, in_one_line
 from splitward.runtime.bundle import Bundle
 from splitward.runtime.cloud.batching import Batcher, Limits
 from splitward.runtime.cloud.refusal import Kind, Refusal, shown
 from splitward.runtime.manifest import CloudManifest
 from splitward.runtime.session import Session
+
+LONG_S = 5e-3
 
 PLATFORM = "onnxruntime_onnx"
 
@@ -64,15 +68,37 @@ class Models:
         return [one for versions in self._served.values() for one in versions.values()]
 
 
-def serve(bundle: Bundle[CloudManifest], limits: Limits, executor: Executor, threads: int, observe: Observe) -> Served:
-    """A session for a bundle, run once. Raises BundleError where its half is not what its manifest says."""
+def serve(
+    bundle: Bundle[CloudManifest], limits: Limits, executor: Executor, threads: int | None, observe: Observe
+) -> Served:
+    """A session for a bundle, run before it is served. Raises BundleError where its half is not what its manifest says.
+
+    ``threads`` of a run; None: one for a half that takes less than ``LONG_S``, else all processors. To wake a second
+    thread takes longer than a short run.
+    """
+    about = bundle.manifest
+    session, seconds = _warm(bundle, threads or 1)
+    if threads is None and seconds > LONG_S:
+        session, seconds = _warm(bundle, processors())
+    return Served(
+        about, Batcher(about.name, session.run, limits, executor, lambda *told: observe(about, *told), seconds)
+    )
+
+
+def _warm(bundle: Bundle[CloudManifest], threads: int) -> tuple[Session, float]:
+    """A session, and the seconds of one sample's second run."""
     about = bundle.manifest
     session = Session(bundle.contents[about.half], about.activation, about.outputs, threads, f"{about.name}'s half")
-    batcher = Batcher(
-        about.name, session.run, limits, executor, lambda rows, waited, ran: observe(about, rows, waited, ran)
-    )
+    zeros = [np.zeros((1, *t.shape), t.dtype) for t in about.activation]
     try:
-        batcher.warm([np.zeros((1, *t.shape), t.dtype) for t in about.activation])
+        session.run(zeros)
+        start = time.monotonic()
+        session.run(zeros)
     except Exception as error:  # ONNX Runtime raises many kinds
-        raise BundleError(f"{about.name}'s half does not run: {' '.join(str(error).split())[:200]}.") from None
-    return Served(about, batcher)
+        raise BundleError(f"{about.name}'s half does not run: {in_one_line(error)}.") from None
+    return session, time.monotonic() - start
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

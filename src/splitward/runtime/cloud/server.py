@@ -20,7 +20,7 @@ from splitward.runtime.bundle import read_cloud
 from splitward.runtime.cloud import grpc_service
 from splitward.runtime.cloud.addresses import Address, Tls, listen, read_tls, refuse_open, takes_tls_12
 from splitward.runtime.cloud.batching import Limits
-from splitward.runtime.cloud.core import Core, default_threads
+from splitward.runtime.cloud.core import Core
 from splitward.runtime.cloud.http_app import Endpoints
 from splitward.runtime.cloud.logs import Log
 from splitward.runtime.cloud.metrics import Metrics
@@ -76,8 +76,7 @@ def _core(settings: Settings, executor: ThreadPoolExecutor, log: Log) -> Core:
     keys = trusted_keys(settings.key, settings.tls)
     bundles = [read_cloud(folder, keys) for folder in settings.bundles]
     metrics = Metrics()
-    threads = settings.threads or default_threads()
-    models = Models([serve(b, settings.limits, executor, threads, metrics.ran) for b in bundles])
+    models = Models([serve(b, settings.limits, executor, settings.threads, metrics.ran) for b in bundles])
     metrics.watch(lambda: models)
     for bundle in bundles:
         about = bundle.manifest
