@@ -166,6 +166,8 @@ def test_a_cloud_that_is_killed_and_comes_back(tmp_path, way):
     edge.close()
 
 
+LOAD_S = 600
+
 CLOUD = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
@@ -183,7 +185,7 @@ def test_ten_minutes_of_load_with_random_kills(tmp_path):
 
     tests = str(Path(__file__).parent.parent)
     bundle, weights = toy("none")
-    draws, end = np.random.default_rng(0), time.monotonic() + 600
+    draws, end = np.random.default_rng(0), time.monotonic() + LOAD_S
     with served(MinimalServer(weights)) as port:
         pass
 
@@ -210,7 +212,7 @@ def test_ten_minutes_of_load_with_random_kills(tmp_path):
         for thread in threads:
             thread.start()
         kills = 0
-        while time.monotonic() < end - 10:
+        while time.monotonic() < end - 5:
             time.sleep(draws.uniform(1, 8))
             proxy.delay_s, proxy.drop = draws.choice([0.0, 0.005]), draws.choice([0.0, 0.2])
             if draws.random() < 0.6:
@@ -227,7 +229,7 @@ def test_ten_minutes_of_load_with_random_kills(tmp_path):
         cloud.wait()
     total = sum(tallies, Counter())
     print(f"{kills} kills, {dict(total)}, {dict(edge.counts)}")
-    assert kills > 20
+    assert kills > LOAD_S / 30
     assert total["wrong"] == 0
     assert total["right"] + total["failed"] == sum(asked.values()) == edge.counts["asked"]
     assert edge.counts["cloud"] == total["right"]

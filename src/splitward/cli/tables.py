@@ -99,7 +99,9 @@ def print_records(
     for (_, record), results in zip(done, gates, strict=True):
         console.print(trials_table(record))
         if wire := record.target.wire:
-            told = f"{wire.messages} messages of {wire.bytes_min:,} to {wire.bytes_max:,} bytes ({wire.encoding or 'plain'})"
+            told = (
+                f"{wire.messages} messages ({wire.encoding or 'plain'}), {wire.bytes_min:,} to {wire.bytes_max:,} bytes"
+            )
             console.print(f"  attacked was what crossed: {told}", highlight=False)
         if record.target.accuracy is not None:
             a = record.target.accuracy
