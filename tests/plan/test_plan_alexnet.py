@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,7 @@ from splitward.plan import costs, profiles
 from splitward.plan.choice import Wanted, plan
 from splitward.plan.problem import Limits
 from splitward.plan.setting import Setting
-
-COSTS = Path(__file__).parent / "alexnet.json"
+from splitward.reproduce.costs import ALEXNET as COSTS
 
 FIGURE_2 = """deployment,latency_transmission_s,latency_edge_s,energy_transmission_j,energy_edge_j
 cloud-only,1.08,0.0,0.36,0.0

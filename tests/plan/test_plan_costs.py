@@ -139,7 +139,7 @@ def test_measured_timings_are_complete_and_ordered(lenet5_digits):
 
 
 @pytest.mark.slow
-def test_the_costs_of_alexnet_in_this_folder_are_those_of_the_model():
+def test_the_costs_of_alexnet_on_file_are_those_of_the_model():
     victim = load_model("alexnet")
     positions = Positions.of(victim.model, torch.rand(1, *victim.input.shape))
     assert costs(positions, "alexnet") == files.load(COSTS)

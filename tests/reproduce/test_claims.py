@@ -4,7 +4,7 @@ import pytest
 
 from splitward.reproduce import costs, privacy
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
-from splitward.reproduce.rows import LIKE, Rows, Undecided
+from splitward.reproduce.rows import LIKE, Rows, Undecided, trainings
 from splitward.reproduce.target import targets
 
 CLAIMS = {claim.id: claim for target in targets().values() for claim in target.claims}
@@ -109,8 +109,22 @@ def test_a_recovery_has_to_beat_the_mean_image(floor, verdict):
     rows = [row("mean image", floor, 0.1) | {"study": "yardsticks"}]
     for layer, psnr in (("conv1", 17.9), ("ReLU2", 8.1)):
         told = {"psnr_db": psnr, "ssim": 0.2, "source": "a table"}
-        rows.append(row("shadow-model:scripts", psnr, 0.3, level=0) | study | {"layer": layer, "published": told})
+        told = {"layer": layer, "published": told, "threat_model": "query-free"}
+        rows.append(row("shadow-model:scripts", psnr, 0.3, level=0) | study | told)
     assert judged("recovery-query-free", rows) == verdict
+
+
+def test_a_recovery_is_decided_by_the_strongest_attack_of_its_threat_model():
+    """The papers' attack, ours, falls short of the published numbers; another white-box attack does not."""
+    rows = [row("mean image", 11.8, 0.1) | {"study": "yardsticks"}]
+    for layer, psnr in (("conv1", 39.69), ("ReLU2", 15.1)):
+        told = {"layer": layer, "threat_model": "white-box", "study": "white-box", "setting": "rMLE"}
+        published = {"psnr_db": psnr, "ssim": 0.6, "source": "a table"}
+        rows.append(row("rmle:scripts", 13.0, 0.3, level=0) | told | {"published": published})
+        rows.append(row("inverse-network", 90.0, 0.9, level=0) | told | {"threat_model": "black-box"})
+    assert judged("recovery-white-box", rows) == FAILS
+    stronger = [r | {"attack": "rmle", "psnr_db": 60.0, "ssim": 0.99} for r in rows if r["attack"] == "rmle:scripts"]
+    assert judged("recovery-white-box", rows + stronger) == HOLDS
 
 
 def test_gaps_between_parallel_lines_are_their_distance():
@@ -126,13 +140,30 @@ def test_epsilon_of_the_gaussian_mechanism():
     assert privacy.gaussian_epsilon(70.0) == pytest.approx(70**2 / 2 + 70 * 4.265, rel=1e-3)
 
 
-def test_costs_add_up():
-    """The device's share of all layers is everything; the split that the published bars imply is after pool5."""
-    for setting in costs.SETTINGS:
-        whole = costs.cost(setting, len(costs.ALEXNET), "edge-only")
-        assert whole.edge_s == pytest.approx(setting.edge_s)
-        assert whole.cloud_s == pytest.approx(0, abs=1e-12)
-        assert costs.cost(setting, 0, "cloud-only").edge_j == 0
-    split = costs.deployments(costs.SETTINGS[1])[2]
-    assert split.cut == "pool5"
-    assert split.latency_s == pytest.approx(0.52, abs=0.01)
+def test_the_costs_of_figure_2_are_the_planners():
+    """Together less than either alone; the split that the published bars imply is after pool5, in 0.52 s."""
+    by = costs.deployments(costs.FITTED)
+    assert by["collaborative"].name == "pool5"
+    assert by["collaborative"].value == pytest.approx(520, rel=0.05)
+    assert by["cloud-only"].choice.edge_mj == 0
+    assert by["edge-only"].choice.transmission_ms == 0
+
+
+def test_trainings_are_averaged_before_they_are_compared():
+    """Two of three lie apart from what is published, and their mean does not."""
+    told = {"psnr_db": 8.0, "ssim": 0.3, "accuracy": 0.95, "source": "a log"}
+    rows = [
+        row("rmle:scripts", psnr, ssim, level, accuracy=accuracy)
+        | {"study": "victims", "published": told | {"accuracy": due}, "ssim_paper": ssim}
+        for level, due in ((0.2, 0.98), (0.6, 0.95))
+        for psnr, ssim, accuracy in ((6.0, 0.2, due - 0.08), (8.0, 0.3, due), (10.0, 0.4, due + 0.02))
+    ]
+    text = trainings(rows, 1.5, 0.06)
+    assert "over 3 trainings" in text
+    assert "2 of 2 points on the activation are met" in text
+    assert "2 within 5 points" in text
+    assert "in the same order" in text
+    assert trainings([r | {"study": "defence"} for r in rows], 1.5, 0.06) == ""
+    worse = [r | {"psnr_db": 4.0, "accuracy": 0.5 if r["level"] == 0.2 else 0.9} for r in rows]
+    assert "0 of 2 points on the activation are met" in trainings(worse, 1.5, 0.06)
+    assert "in another order" in trainings(worse, 1.5, 0.06)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -41,6 +42,29 @@ def test_an_audit_that_is_there_is_not_run_again(done):
     for path, written in first.items():
         assert path.stat().st_mtime_ns == written
     assert document["targets"]["figure-8"]["audits"] == 2
+
+
+def test_audits_side_by_side_are_the_same(done, tmp_path):
+    """Two processes: another thread count, so numbers agree to rounding; everything is there."""
+    _, document, _ = done
+    study = dataclasses.replace(TINY.mnist, dropout_input=())
+    other = reproduce(choose(["figure-8"]), dataclasses.replace(TINY, mnist=study), tmp_path, ("mnist",), workers=2)
+    rows, again = (d["targets"]["figure-8"]["rows"] for d in (document, other))
+    assert [(r["attack"], r["level"]) for r in rows] == [(r["attack"], r["level"]) for r in again]
+    assert [r["psnr_db"] for r in again] == pytest.approx([r["psnr_db"] for r in rows], abs=0.05)
+
+
+def test_records_of_two_networks_are_no_reproduction(done, tmp_path):
+    out, _, _ = done
+    shutil.copytree(out, tmp_path / "mixed")
+    path = min((tmp_path / "mixed" / "records").glob("*/record.json"))
+    path.write_text(
+        path.read_text().replace(json.loads(path.read_text())["target"]["model"]["weights_sha256"], "0" * 64)
+    )
+    study = dataclasses.replace(TINY.mnist, dropout_input=())
+    lab = laboratory.Laboratory(dataclasses.replace(TINY, mnist=study), tmp_path / "mixed")
+    with pytest.raises(UsageError, match="2 different networks on mnist"):
+        documented(choose(["figure-8"]), lab, "")
 
 
 def test_an_incomplete_run_says_so_and_explains_nothing(tmp_path):

@@ -63,7 +63,7 @@ class InverseNetwork:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 260, "width": 32, "batch": 32},
+        "quick": {"steps": 500, "width": 32, "batch": 32},
         "standard": {},
         "thorough": {"steps": 4000, "width": 64, "depth": 2},
     }

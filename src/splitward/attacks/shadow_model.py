@@ -94,7 +94,7 @@ class ShadowModel:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 100, "decoder_steps": 120, "shadows": 2, "width": 12, "batch": 32},
+        "quick": {"steps": 250, "decoder_steps": 200, "shadows": 2, "width": 12, "batch": 32},
         "standard": {},
         "thorough": {"steps": 800, "decoder_steps": 2000, "shadows": 4},
     }

@@ -60,6 +60,8 @@ class AuditSettings(BaseModel):
     @field_validator("query_budget", "observations", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
+        if isinstance(value, dict | set):
+            return value  # which is no tuple, and is refused as such
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         words = [part.strip() if isinstance(part, str) else part for part in parts]
         return tuple(dict.fromkeys(None if word == "all" else word for word in words))
@@ -131,6 +133,17 @@ def read_settings(file: Path | None, given: dict[str, Any]) -> AuditSettings:
         return AuditSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        name = _told(first["loc"])
         known = "; known are " + ", ".join(AuditSettings.model_fields) if first["type"] == "extra_forbidden" else ""
-        raise UsageError(f"{name} = {first.get('input')!r} is wrong: {first['msg']}{known}.") from error
+        raise UsageError(f"{name} = {first.get('input')!r} is wrong: {_lower(first['msg'])}{known}.") from error
+
+
+def _told(place: tuple[int | str, ...]) -> str:
+    """A setting's name; an entry of several is counted from 1."""
+    name, *rest = place or ("settings",)
+    return f"{name} (entry {rest[0] + 1})" if rest and isinstance(rest[0], int) else str(name)
+
+
+def _lower(message: str) -> str:
+    """Pydantic's sentence as a part of ours."""
+    return message.removeprefix("Value error, ").replace("Input should be", "it should be")

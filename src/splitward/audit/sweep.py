@@ -118,7 +118,7 @@ def run_settings(
     say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Path, schema.Record]]:
     """Every audit of the settings, each (folder, record) as it is done; ``say`` is told what to expect beforehand."""
-    chains = [parse_chain(text) for text in settings.chains]
+    chains = list(dict.fromkeys(parse_chain(text) for text in settings.chains))
     most, budgets = max(settings.observations), settings.query_budget
     entries = repeated(suite(settings.attacks, settings.effort, most), settings.attack_seeds)
     scene = load_scene(settings)

@@ -99,8 +99,7 @@ def _wanted(given: dict[str, Any]) -> Wanted:
     if given["audit"] != "none":  # loads torch; without audits an unknown defence has no record, and that is said
         from splitward.core.defence_text import parse_chain
 
-        for text in chains:
-            parse_chain(text)
+        chains = tuple(dict.fromkeys(str(parse_chain(text)) for text in chains))
     return Wanted(_weights(given["objective"]), limits, given["min_accuracy"], given["max_excess"], chains)
 
 

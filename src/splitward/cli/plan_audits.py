@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,12 @@ def audit_missing(found: Plan, known: dict[Target, Evidence], given: dict[str, A
 
     if given["data"] is None or given["model"] is None:
         raise UsageError("--audit needs --model M and --data D: what is audited, and on what.")
-    while (row := _next(found, given["audit"], known)) is not None:
-        known[(row.name, row.defence)] = _audit(row, given)
+    if given["audit"] == "all":
+        for cut, chains in _waiting(found, known).items():
+            known |= _audits(cut, chains, given)
+        return choice.plan(found.setting, found.wanted, known)
+    while (row := _next(found, known)) is not None:
+        known |= _audits(row.name, [row.defence], given)
         found = choice.plan(found.setting, found.wanted, known)
     return found
 
@@ -35,31 +40,44 @@ def root(given: dict[str, Any]) -> Path:
     return named[0] if named else Path("runs") / slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")
 
 
-def _next(found: Plan, how: str, known: dict[Target, Evidence]) -> Row | None:
+def _named(found: Plan, known: Mapping[Target, Evidence]) -> list[Row]:
+    """Rows that an audit can be made of and has not been."""
+    named = {c.name for c in found.setting.costs.cuts}
+    return [r for r in found.rows if r.choice and r.name in named and (r.name, r.defence) not in known]
+
+
+def _next(found: Plan, known: Mapping[Target, Evidence]) -> Row | None:
     from splitward.plan.choice import next_to_audit
 
-    if how == "needed" and (found.wanted.max_excess is not None or found.wanted.min_accuracy is not None):
+    if found.wanted.max_excess is not None or found.wanted.min_accuracy is not None:
         return next_to_audit(found)
-    named = {c.name for c in found.setting.costs.cuts}
-    waiting = [r for r in found.rows if r.choice and r.name in named and (r.name, r.defence) not in known]
-    if how == "needed":  # no limit asks for it: only what was chosen is looked at
-        return found.best if found.best in waiting else None
-    return min(waiting, key=lambda r: r.value, default=None)
+    return found.best if found.best in _named(found, known) else None  # no limit asks: only what was chosen
 
 
-def _audit(row: Row, given: dict[str, Any]) -> Evidence:
+def _waiting(found: Plan, known: Mapping[Target, Evidence]) -> dict[str, list[str]]:
+    """Every cut with the defences that are not audited at it, from the cheapest cut on."""
+    waiting: dict[str, list[str]] = {}
+    for row in sorted(_named(found, known), key=lambda r: r.value):
+        waiting.setdefault(row.name, []).append(row.defence)
+    return waiting
+
+
+def _audits(cut: str, chains: Sequence[str], given: dict[str, Any]) -> dict[Target, Evidence]:
+    """Audits of one cut; an attacker who does not know which defence there is, is prepared once for all of them."""
     from splitward.audit.settings import AuditSettings, slug
     from splitward.audit.sweep import run_settings
     from splitward.cli.progress import Bars
     from splitward.plan.privacy import evidence
 
     settings = AuditSettings(
-        model=given["model"], data=given["data"], at=(row.name,), effort=given["effort"], samples=given["samples"],
-        defence=() if row.defence == "none" else tuple(row.defence.split("+")), input=given["input"],
-        trust=given["trust"], judge=False, out=root(given) / slug(f"{row.name}-{row.defence}-{given['effort']}"),
+        model=given["model"], data=given["data"], at=(cut,), effort=given["effort"], samples=given["samples"],
+        defences=tuple(chains), input=given["input"], trust=given["trust"], judge=False,
+        out=root(given) / slug(f"{cut}-{'-'.join(chains) if len(chains) < 4 else len(chains)}-{given['effort']}"),
     )  # fmt: skip
     if sys.stderr.isatty() or not given["as_json"]:
-        typer.echo(f"splitward: auditing {row.name}, defence {row.defence}", err=True)
+        typer.echo(f"splitward: auditing {cut}, defence {', '.join(chains)}", err=True)
+    found = {}
     with Bars() as progress:
-        ((folder, record),) = run_settings(settings, progress, shlex.join(["splitward", *sys.argv[1:]]))
-    return evidence(record, str(folder))
+        for folder, record in run_settings(settings, progress, shlex.join(["splitward", *sys.argv[1:]])):
+            found[(cut, record.target.defence)] = evidence(record, str(folder))
+    return found

@@ -24,6 +24,9 @@ def reproduce_command(
         "runs/reproduction"
     ),
     data_dir: Annotated[Path | None, Option("--data-dir", help="Where data sets lie. [env: SPLITWARD_DATA]")] = None,
+    workers: Annotated[
+        int | None, Option("--workers", help="Audits at a time. [default: one a processor, 4 at most; 1 on a GPU]")
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON document on standard output, nothing else.")] = False,
 ) -> int:
     """Reproduce the papers' tables and figures, and give a verdict for every claim."""
@@ -39,18 +42,29 @@ def reproduce_command(
         if name not in DATA:
             raise UsageError(f"there is no data set {name!r} in the papers: it is one of {', '.join(DATA)}.")
 
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers} is below 1; write for example 2.")
+
     def say(text: str) -> None:
         if not as_json or sys.stderr.isatty():
             typer.echo(f"splitward: {text}", err=True)
 
     command = shlex.join(["splitward", *sys.argv[1:]])
     with Bars() as progress:
-        document = reproduce(chosen, sized, out, data or DATA, data_dir, progress, command, say)
+        document = reproduce(chosen, sized, out, data or DATA, data_dir, progress, command, say, workers or _workers())
     if as_json:
         typer.echo(json.dumps(document, indent=1))
     else:
         _print(document, out / PAGE)
     return 0
+
+
+def _workers() -> int:
+    import os
+
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
 
 
 def _print(document: dict[str, Any], page: Path) -> None:

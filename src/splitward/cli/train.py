@@ -15,6 +15,9 @@ def train_command(
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's number of epochs.")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="papers: the released scripts' training. [default: the model's own]")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Every random draw follows from it.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Weights file. [default: weights/ in the data directory]")
@@ -36,12 +39,14 @@ def train_command(
     words = ["splitward", "train", model, "--data", data]
     if epochs is not None:
         words += ["--epochs", str(epochs)]
+    if recipe is not None:
+        words += ["--recipe", recipe]
     dataset = load(data, data_dir=data_dir, input=model_shape(model))
     for warning in dataset.warnings:
         typer.echo(f"splitward: warning: {warning}", err=True)
     with Bars() as progress:
         made = make_weights(
-            model, dataset, path, run=Run(seed, progress=progress), epochs=epochs,
+            model, dataset, path, run=Run(seed, progress=progress), epochs=epochs, recipe=recipe,
             command=shlex.join([*words, "--seed", str(seed)]),
         )  # fmt: skip
     typer.echo(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from splitward.core.errors import UsageError
+from splitward.core.errors import DataError, UsageError
 from splitward.core.knowledge import Samples
 from splitward.core.run import derive_seed
 from splitward.data.dataset import Dataset, load
@@ -42,7 +42,11 @@ def held_by_attackers(
     if kind in KINDS:
         found = dataset.public if kind == "same-distribution" else dataset.train
     else:
-        found = _all_of(load(kind, data_dir=data_dir, input=dataset.shape), dataset.classes, wanted)
+        try:
+            other = load(kind, data_dir=data_dir, input=dataset.shape)
+        except DataError as error:
+            raise DataError(f"what attackers hold is {', '.join(KINDS)}, or another data set; {error}") from error
+        found = _all_of(other, dataset.classes, wanted)
     if count is not None and count > len(found):
         raise UsageError(
             f"{count} public samples were asked for and {found.name} has {len(found)}; ask for fewer."

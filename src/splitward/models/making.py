@@ -18,26 +18,30 @@ from splitward._version import __version__
 from splitward.core.errors import ModelError
 from splitward.core.run import Run
 from splitward.data.dataset import Dataset
-from splitward.models.training import RECIPES, Recipe, train
+from splitward.models.training import NAMED, RECIPES, Recipe, train
 from splitward.models.zoo import build, declared_input, with_normalisation
 
 
 def make_weights(
-    spec: str, data: Dataset, out: Path, *, run: Run, epochs: int | None = None, command: str = ""
+    spec: str,
+    data: Dataset,
+    out: Path,
+    *,
+    run: Run,
+    epochs: int | None = None,
+    command: str = "",
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     """Train the model ``spec`` (a zoo name or ``package.module:factory``) on ``data.train`` and write ``out``.
 
-    Weights are drawn and shuffled by ``run.child("train")`` alone. ``epochs`` replaces the recipe's. The accuracy is
+    Weights are drawn and shuffled by ``run.child("train")`` alone. ``recipe``: a name of ``training.NAMED``, in place
+    of the model's own. ``epochs`` replaces the recipe's. The accuracy is
     measured on ``data.held_out``. Returns the provenance, which the file's metadata hold as JSON under ``trained``;
     nothing is written before the training is over, and never half a file. Raises ModelError.
     """
     if not data.classes:
         raise ModelError(f"{data.name} has no classes to train on: use a data set with labels.")
-    recipe = RECIPES.get((spec, data.name), Recipe())
-    if epochs is not None:
-        if epochs < 1:
-            raise ModelError(f"a training takes at least 1 epoch, not {epochs}.")
-        recipe = replace(recipe, epochs=epochs)
+    chosen = _recipe(spec, data.name, recipe, epochs)
     work = run.child("train")
     network = build(spec, len(data.classes), work, "initialisation")
     shape = data.shape
@@ -47,24 +51,35 @@ def make_weights(
             f"{'x'.join(map(str, shape))}: choose a set that fits."
         )
     model = with_normalisation(network, spec, None, shape[0])
-    outcome = train(model, data.train, data.held_out, recipe, work)
+    outcome = train(model, data.train, data.held_out, chosen, work)
     provenance = {
         "model": spec,
         "data": data.name,
         "classes": len(data.classes),
         "command": command,
         "seed": run.seed,
-        "epochs": recipe.epochs,
+        "epochs": chosen.epochs,
         "accuracy": round(outcome.accuracy, 6),
         "test_samples": outcome.test_samples,
         "train_samples": outcome.train_samples,
         "seconds": round(outcome.seconds, 1),
         "losses": [round(loss, 5) for loss in outcome.losses],
-        "recipe": asdict(recipe),
+        "recipe": asdict(chosen),
         **machine(work.device),
     }
     write_weights(network, out, provenance)
     return provenance
+
+
+def _recipe(spec: str, data: str, named: str | None, epochs: int | None) -> Recipe:
+    if named is not None and named not in NAMED:
+        raise ModelError(f"there is no recipe {named!r}; known are {', '.join(NAMED)}.")
+    recipe = NAMED[named] if named else RECIPES.get((spec, data), Recipe())
+    if epochs is None:
+        return recipe
+    if epochs < 1:
+        raise ModelError(f"a training takes at least 1 epoch, not {epochs}.")
+    return replace(recipe, epochs=epochs)
 
 
 def machine(device: torch.device) -> dict[str, str | int]:

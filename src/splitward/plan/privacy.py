@@ -81,7 +81,7 @@ def read(folders: Iterable[Path], asked: Asked) -> dict[Target, Evidence]:
     found: dict[Target, Evidence] = {}
     for folder in folders:
         try:
-            runs = [(run, store.load(run)) for run in store.runs_in(folder)]
+            runs = [(run, store.load(run)) for run in store.runs_below(folder)]
         except RecordError as error:
             raise UsageError(f"{str(error).rstrip('.')}; --runs takes folders of `splitward audit --out`.") from error
         for run, record in runs:

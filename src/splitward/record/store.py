@@ -113,6 +113,12 @@ def runs_in(folder: Path | str) -> list[Path]:
     return runs
 
 
+def runs_below(folder: Path | str) -> list[Path]:
+    """All run folders inside a folder, however deep, by path; itself where it is one. Raises RecordError for none."""
+    runs = sorted(path.parent for path in Path(folder).rglob(RECORD))
+    return runs or runs_in(folder)
+
+
 @overload
 def redact(what: Record) -> Record: ...
 @overload

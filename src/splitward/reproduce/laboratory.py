@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import Parallel, delayed
 
 from splitward.audit.bench import Bench
 from splitward.audit.loop import audit
@@ -27,6 +28,8 @@ from splitward.split.halves import export
 
 RECORDS = "records"
 """The folder of all records, below ``out``."""
+VICTIMS = Path(__file__).parent / "victims"
+"""Trainings of LeNet-5 by the papers' recipe."""
 
 
 def papers_images(labels: torch.Tensor, count: int) -> list[int]:
@@ -44,10 +47,11 @@ def papers_images(labels: torch.Tensor, count: int) -> list[int]:
 
 
 class Place:
-    """One data set with its victim: loaded and cut once for all needs."""
+    """One data set with a victim: loaded and cut once for all needs."""
 
-    def __init__(self, scale: Scale, data: str, data_dir: Path | None, progress: Progress) -> None:
+    def __init__(self, scale: Scale, data: str, victim: int, data_dir: Path | None, progress: Progress) -> None:
         self.scale, self.study, self.progress = scale, scale.study(data), progress
+        self.weights = VICTIMS / f"lenet5-mnist-papers-{victim}.safetensors" if victim else None
         self.data_dir = data_dir
         self._benches: dict[tuple[str, int], Bench] = {}
 
@@ -55,7 +59,10 @@ class Place:
     def scene(self) -> Scene:
         """Model and data set."""
         study = self.study
-        return load_scene(AuditSettings(model=study.model, data=study.data, at=("-",), data_dir=self.data_dir))
+        asked = AuditSettings(
+            model=study.model, data=study.data, at=("-",), weights=self.weights, data_dir=self.data_dir
+        )  # fmt: skip
+        return load_scene(asked)
 
     @cached_property
     def pool(self) -> Samples:
@@ -131,13 +138,32 @@ class Place:
         }
 
 
+@cache
+def _place(scale: Scale, data: str, victim: int, data_dir: Path | None) -> Place:
+    """One for all audits of a process."""
+    return Place(scale, data, victim, data_dir, Silent())
+
+
+def _alone(scale: Scale, data_dir: Path | None, need: Need, folder: Path, threads: int) -> Need:
+    """One audit, in a process of its own."""
+    torch.set_num_threads(threads)
+    _place(scale, need.data, need.victim, data_dir).audit(need, folder)
+    return need
+
+
 class Laboratory:
     """Every record of one scale below ``out``; unfinished audits are gone on with."""
 
     def __init__(self, scale: Scale, out: Path, data_dir: Path | None = None, progress: Progress | None = None) -> None:
-        self.scale, self.out = scale, out
+        self.scale, self.out, self.data_dir = scale, out, data_dir
         self.progress = progress or Silent()
-        self._places = {data: Place(scale, data, data_dir, self.progress) for data in ("mnist", "cifar10")}
+        self._places: dict[tuple[str, int], Place] = {}
+
+    def place(self, data: str, victim: int = 0) -> Place:
+        """A data set with a victim, loaded once."""
+        if (data, victim) not in self._places:
+            self._places[(data, victim)] = Place(self.scale, data, victim, self.data_dir, self.progress)
+        return self._places[(data, victim)]
 
     def folder(self, need: Need) -> Path:
         """Of the need's record."""
@@ -147,17 +173,30 @@ class Laboratory:
         """Whether its record is there."""
         return (self.folder(need) / store.RECORD).is_file()
 
-    def run(self, needs: Sequence[Need]) -> Iterator[Need]:
-        """Run those that are not finished, data set by data set; yields each as it is done."""
+    def run(self, needs: Sequence[Need], workers: int = 1) -> Iterator[Need]:
+        """Run those that are not finished, data set by data set; yields each as it is done.
+
+        ``workers``: processes that run one audit each at a time, on a share of the processor's threads.
+        """
         due = [need for need in needs if not self.finished(need)]
-        due.sort(key=lambda n: (n.data == "cifar10", n.auxiliary, n.seed, n.defence != "none"))
+        due.sort(key=lambda n: (n.data == "cifar10", n.victim, n.auxiliary, n.seed, n.defence != "none"))
         self.progress.start("reproduction", len(due))
-        for need in due:
-            self.progress.advance(0, f"{need.study}: {need.data} at {need.at}, {need.defence}")
-            self._places[need.data].audit(need, self.folder(need))
-            self.progress.advance(1)
+        for need in self._side_by_side(due, workers) if min(workers, len(due)) > 1 else self._one_by_one(due):
+            self.progress.advance(1, f"{need.study}: {need.data} at {need.at}, {need.defence}")
             yield need
         self.progress.finish()
+
+    def _one_by_one(self, due: Sequence[Need]) -> Iterator[Need]:
+        for need in due:
+            self.place(need.data, need.victim).audit(need, self.folder(need))
+            yield need
+
+    def _side_by_side(self, due: Sequence[Need], workers: int) -> Iterator[Need]:
+        threads = max(1, torch.get_num_threads() // workers)
+        pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="1*n_jobs")
+        tasks = (delayed(_alone)(self.scale, self.data_dir, need, self.folder(need), threads) for need in due)
+        done: Iterator[Need] = pool(tasks)
+        return done
 
     def load(self, need: Need) -> schema.Record | None:
         """Its record; None where it is not finished."""
@@ -172,4 +211,4 @@ class Laboratory:
         path = self.yardsticks_file(data)
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(path, self._places[data].yardsticks())
+            files.write_json(path, self.place(data).yardsticks())

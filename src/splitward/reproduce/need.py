@@ -28,7 +28,8 @@ class Need:
     """One audit.
 
     ``study``: what it is for. ``setting``: the papers' own name of a variant. ``auxiliary``: what attackers learn from.
-    ``unlike``: kinds of secrets unlike the public data.
+    ``unlike``: kinds of secrets unlike the public data. ``victim``: 0 is the shipped network; others are
+    trainings by the papers' recipe, with that seed.
     """
 
     study: str
@@ -41,11 +42,13 @@ class Need:
     released: str = "none"
     unlike: tuple[str, ...] = ()
     seed: int = 0
+    victim: int = 0
 
     def folder(self, scale: Scale) -> str:
         """Where its record lies: a readable name, and a digest of everything that decides its numbers."""
         study = scale.study(self.data)
-        decisive = (asdict(self), study.data, study.model, study.public, study.pool, scale.images, scale.effort)
+        own = {k: v for k, v in asdict(self).items() if k != "victim" or v}  # which older records lack
+        decisive = (own, study.data, study.model, study.public, study.pool, scale.images, scale.effort)
         parts = json.dumps(decisive, sort_keys=True)
         digest = hashlib.sha256(parts.encode()).hexdigest()[:8]
         named = "-".join(filter(None, (self.study, self.data, self.at, self.defence, self.setting)))

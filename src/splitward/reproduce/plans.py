@@ -76,9 +76,9 @@ def every_layer(scale: Scale) -> list[Need]:
     ]
 
 
-def with_the_edge(scale: Scale) -> list[Need]:
-    """What attackers who may ask the device reach behind the first fully connected layer."""
-    return [Need("asked", "mnist", "fc1", (own(scale.study("mnist"), "inverse-network"),), released="label")]
+def asked(scale: Scale, at: str) -> Need:
+    """What our own attackers reach who may ask the device, on MNIST."""
+    return Need("asked", "mnist", at, (own(scale.study("mnist"), "inverse-network"),), released="label")
 
 
 def arbitrary(scale: Scale) -> list[Need]:
@@ -115,6 +115,27 @@ def dropouts(scale: Scale, data: str) -> list[Need]:
     return [defence(scale, data, at, "dropout", "input", level) for level in (0.0, *study.dropout_input)] + [
         defence(scale, data, at, "dropout", "activation", level) for level in study.dropout_wire
     ]
+
+
+TRAININGS = (1, 2, 3)
+"""Seeds of trainings by the papers' recipe."""
+
+
+def victims(scale: Scale, data: str) -> list[Need]:
+    """The papers' attack under noise and dropout on the activation, on three other trainings of LeNet-5, on MNIST."""
+    if data != "mnist":
+        return []
+    study = scale.study(data)
+    steps = (("steps", study.defence_steps),)
+    levels = [("gaussian", level) for level in study.noise_wire] + [("dropout", level) for level in study.dropout_wire]
+    return [
+        Need(
+            "victims", data, DEFENDED[data], (Attacker("rmle:scripts", steps),), chain(kind, "activation", level),
+            victim=victim,
+        )
+        for victim in TRAININGS
+        for kind, level in [("none", 0.0), *levels]
+    ]  # fmt: skip
 
 
 def depths(scale: Scale, data: str) -> list[Need]:

@@ -79,7 +79,7 @@ def _row(need: Need, record: Record, part: Trial | Floor) -> Row:
     accuracy = record.target.accuracy
     row: Row = {
         "study": need.study, "data": need.data, "layer": need.at, "setting": need.setting, "defence": kind,
-        "applied_to": applied_to, "level": level, "images": record.samples, "seed": record.seed,
+        "applied_to": applied_to, "level": level, "images": record.samples, "seed": record.seed, "victim": need.victim,
         "secrets": LIKE,
         "accuracy": accuracy.defended if accuracy else None, "accuracy_images": accuracy.n if accuracy else 0,
         "undefended_accuracy": accuracy.undefended if accuracy else None,
@@ -104,6 +104,39 @@ def _numbers(name: str, estimate: Estimate | None) -> Row:
     return {
         name: round(estimate.mean, 4), f"{name}_low": round(estimate.low, 4), f"{name}_high": round(estimate.high, 4),
     }  # fmt: skip
+
+
+def trainings(rows: Sequence[Row], decibels: float, similarity: float, points: float = 5.0) -> str:
+    """One sentence: published points against the mean over several trainings of the network.
+
+    ``points``: of accuracy, within which it counts as met.
+    """
+    levels: dict[tuple[str, float], list[Row]] = {}
+    for row in rows:
+        if row["study"] == "victims" and row.get("published"):
+            levels.setdefault((row["defence"], row["level"]), []).append(row)
+    if not levels:
+        return ""
+    met, kept, worst = 0, 0, (0.0, "")
+    order: dict[str, list[tuple[float, float]]] = {}
+    for (kind, level), found in levels.items():
+        told = found[0]["published"]
+        apart = {
+            ours: sum(r[ours] for r in found) / len(found) - told[theirs]
+            for ours, theirs in (("psnr_db", "psnr_db"), ("ssim_paper", "ssim"), ("accuracy", "accuracy"))
+        }
+        met += abs(apart["psnr_db"]) <= decibels and abs(apart["ssim_paper"]) <= similarity
+        kept += 100 * abs(apart["accuracy"]) <= points
+        order.setdefault(kind, []).append((told["accuracy"], told["accuracy"] + apart["accuracy"]))
+        worst = max(worst, (abs(apart["psnr_db"]), f"{kind} {level:g}" if level else "no defence"))
+    alike = all([a for _, a in sorted(pairs)] == sorted(a for _, a in pairs) for pairs in order.values())
+    count = max(len(found) for found in levels.values())
+    return (
+        f"Averaged over {count} trainings of the network by the papers' own recipe, {met} of {len(levels)} points on "
+        f"the activation are met within {decibels:g} dB and {similarity:g} SSIM and {kept} within {points:g} points of "
+        f"accuracy, and accuracies are in {'the same' if alike else 'another'} order; the largest difference in PSNR "
+        f"is {worst[0]:.1f} dB ({worst[1]})."
+    )
 
 
 def difference(rows: Sequence[Row], decibels: float, similarity: float) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from splitward._version import __version__
+from splitward.core.errors import UsageError
 from splitward.core.run import Progress
 from splitward.record import files
+from splitward.record.schema import Record
 from splitward.reproduce import page
 from splitward.reproduce.laboratory import Laboratory
 from splitward.reproduce.need import DATA, Need
-from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of
+from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of, trainings
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target, targets
 
@@ -30,6 +32,7 @@ def reproduce(
     progress: Progress | None = None,
     command: str = "",
     say: Callable[[str], None] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run the audits that ``chosen`` need on ``data`` and are not below ``out`` yet; write and return the document.
 
@@ -45,7 +48,7 @@ def reproduce(
         say(f"{len(chosen)} targets need {len(needs)} audits, of which {there} are there")
     for name in dict.fromkeys(need.data for need in needs):
         laboratory.keep_yardsticks(name)
-    for _ in laboratory.run(needs):
+    for _ in laboratory.run(needs, workers):
         pass
     return document(chosen, laboratory, command)
 
@@ -61,6 +64,7 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     everything = unique(n for t in targets().values() for name in t.data for n in t.needs(scale, name))
     records = {need: record for need in everything if (record := laboratory.load(need)) is not None}
+    _of_one_victim(records, out)
     by_need = {need: rows_of(need, record) for need, record in records.items()}
     rows = Rows([row for found in by_need.values() for row in found] + _yardsticks(laboratory))
     for target in targets().values():
@@ -79,12 +83,31 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
         "schema_version": SCHEMA_VERSION, "splitward": __version__, "command": command, "scale": scale.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "images": scale.images,
         "audits": sum(need in by_need for need in asked), "audits_due": len(asked),
+        "versions": sorted({_version(record) for record in records.values()}),
         "environment": next(iter(records.values())).environment.model_dump(mode="json") if records else {},
         "targets": written, "claims": judged,
     }  # fmt: skip
     files.write_json(out / DOCUMENT, whole)
     (out / PAGE).write_text(page.html(whole, out), encoding="utf-8")
     return whole
+
+
+def _version(record: Record) -> str:
+    """What a record was made with."""
+    return f"{record.environment.splitward} {record.environment.commit or ''}".strip()
+
+
+def _of_one_victim(records: Mapping[Need, Record], out: Path) -> None:
+    """Raises UsageError where records of one data set are of networks with different weights."""
+    hashes: dict[tuple[str, int], set[str]] = {}
+    for need, record in records.items():
+        hashes.setdefault((need.data, need.victim), set()).add(record.target.model.weights_sha256)
+    for (name, _), found in hashes.items():
+        if len(found) > 1:
+            raise UsageError(
+                f"the records below {out} attack {len(found)} different networks on {name}; one reproduction has one: "
+                "move the older records away, or write --out to another folder."
+            )
 
 
 def _target(
@@ -104,7 +127,9 @@ def _target(
     for name in found.data if whole and not target.sentence else ():
         decibels, similarity = target.tolerance[name]
         here = [row for row in rows if row["data"] == name]
-        sentences.append(f"{page.DATA_NAMES[name]}: {difference(here, decibels, similarity)}")
+        own_victim = [row for row in here if row["victim"] == 0]
+        sentences.append(f"{page.DATA_NAMES[name]}: {difference(own_victim, decibels, similarity)}")
+        sentences += filter(None, [trainings(here, decibels, similarity)])
     return {
         "title": target.title, "source": target.source, "status": status, "scale": found.scale.name, "rows": rows,
         "audits": done, "audits_due": len(found.needs), "data": list(found.data),

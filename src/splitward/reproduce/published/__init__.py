@@ -50,7 +50,7 @@ def of_need(study: str, data: str, layer: str, setting: str, defence: tuple[str,
         row, source = attacked(TABLES[study], data, layer, setting), f"ACSAC19 {TABLES[study]}"
     elif study == "layers":
         row, source = find("figure15", split_layer=layer), "IoTJ20 figure 15, read off the bars"
-    elif study == "defence":
+    elif study in ("defence", "victims"):
         kind, applied_to, level = defence
         row = defended(data, layer, "dropout" if kind == "none" else kind, applied_to, level)
         source = "IoTJ20 figures 9, 10 and 13, from the authors' logs"

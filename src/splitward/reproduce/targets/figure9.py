@@ -19,8 +19,9 @@ LIMITS = (("gaussian", 0.8), ("laplace", 0.5))
 
 
 def needs(scale: Scale, data: str) -> list[Need]:
-    """Noise and dropout, everywhere."""
-    return [*plans.noises(scale, data, "gaussian"), *plans.noises(scale, data, "laplace"), *plans.dropouts(scale, data)]
+    """Noise and dropout, everywhere; on the activation also with other trainings of the network."""
+    noises = [need for kind in NOISES for need in plans.noises(scale, data, kind)]
+    return [*noises, *plans.dropouts(scale, data), *plans.victims(scale, data)]
 
 
 def figure(found: Found) -> str:

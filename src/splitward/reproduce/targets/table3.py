@@ -14,25 +14,29 @@ MET_DB = 2.0
 def recovers(rows: Rows, study: str, **wanted: object) -> Decision:
     """Whether every published recovery on MNIST is met or exceeded, and beats what is reached without the activation.
 
-    The mean image, and where it was run the decoder of what is allowed to be known, in PSNR and SSIM.
+    By the strongest attack of the same threat model that was run: the claim is about what the cloud can do, and how
+    far the papers' own attack comes in this run is told beside it. Without the activation: the mean image, and where
+    it was run the decoder of what is allowed to be known, in PSNR and SSIM.
     """
     evidence, held = [], []
     for layer in plans.CUTS["mnist"]:
-        row = rows.one(study=study, data="mnist", layer=layer, secrets=LIKE, status="ok", **wanted)
+        here = rows.where(data="mnist", layer=layer, secrets=LIKE)
+        row = here.one(study=study, status="ok", **wanted)
         told = row["published"]
-        here = rows.where(study=study, data="mnist", layer=layer, setting=row["setting"], secrets=LIKE)
+        strongest = here.strongest(threat_model=row["threat_model"], defence="none", status="ok")
         guesses = [
-            *here.where(attack=("floor prior/mean", "floor allowed")),
+            *here.where(study=study, setting=row["setting"], attack=("floor prior/mean", "floor allowed")),
             *rows.where(study="yardsticks", data="mnist", attack="mean image"),
         ]
         if not guesses:
             raise Undecided(f"nothing was run at {layer} that needs no activation: what guessing reaches is not known")
-        beaten = all(row[metric] > guess[metric] for guess in guesses for metric in ("psnr_db", "ssim"))
-        held.append(beaten and row["psnr_db"] >= told["psnr_db"] - MET_DB)
+        beaten = all(strongest[metric] > guess[metric] for guess in guesses for metric in ("psnr_db", "ssim"))
+        held.append(beaten and strongest["psnr_db"] >= told["psnr_db"] - MET_DB)
         best = max(guesses, key=lambda guess: guess["psnr_db"])
         evidence.append(
-            f"{layer}: {scored(row)}; published {told['psnr_db']:.1f} dB, SSIM {told['ssim']:.2f} ({told['source']}); "
-            f"without the activation, {best['attack']}: {scored(best)}"
+            f"{layer}: the papers' attack, ours, {scored(row)}; published {told['psnr_db']:.1f} dB, SSIM "
+            f"{told['ssim']:.2f} ({told['source']}); the strongest of this threat model, {strongest['attack']}: "
+            f"{scored(strongest)}; without the activation, {best['attack']}: {scored(best)}"
         )
     return Decision(verdict(all(held)), tuple(evidence))
 
