@@ -16,7 +16,6 @@ from splitward.audit.settings import AuditSettings, slug
 from splitward.audit.suite import Entry, repeated, suite
 from splitward.audit.target import Target
 from splitward.audit.unlike import refuse_misfit
-from splitward.audit.world import weights_hash
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples
@@ -97,7 +96,7 @@ def _announce(
 
 
 def _recorded(settings: AuditSettings, scene: Scene) -> Matched | None:
-    """The recording that is to be attacked, if one is. Raises UsageError where it is of other weights."""
+    """The recording that is to be attacked, if one is."""
     if settings.from_wire is None:
         return None
     from splitward.audit.from_wire import match
@@ -105,10 +104,7 @@ def _recorded(settings: AuditSettings, scene: Scene) -> Matched | None:
     if settings.is_sweep:
         raise UsageError("a recording is of one cut, one defence and one number of observations: audit it by itself.")
     pool, k = scene.dataset.held_out, settings.observations[0]
-    wired = match(settings.from_wire, settings.at[0], pool, settings.samples, k, settings.seed)
-    if wired.weights_sha256 not in (None, weights_hash(scene.victim.model)):
-        raise UsageError(f"{settings.from_wire} was recorded on a device with other weights than {settings.model} has.")
-    return wired
+    return match(settings.from_wire, settings.at[0], pool, settings.samples, k, settings.seed)
 
 
 def run_settings(
@@ -150,6 +146,8 @@ def run_settings(
                 halves[at], chain, model=scene.victim.name, source=scene.victim.source,
                 crossed=wired.crossed if wired else None,
             )  # fmt: skip
+            if wired and wired.weights_sha256 not in (None, target.weights_sha256):
+                raise UsageError(f"{settings.from_wire} was recorded with other weights than {settings.model} has now.")
             record = audit(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=chosen or settings.samples, observations=k, seed=settings.seed,
