@@ -10,6 +10,7 @@ from PIL import Image
 from splitward.core.errors import DataError
 from splitward.data import folder as folder_module
 from splitward.data.dataset import load
+from splitward.data.images import decode, read_image
 
 
 def write(path, seed=0, size=(20, 30), mode="RGB"):
@@ -97,8 +98,7 @@ def test_modes_grey_palette_transparent_deep_and_turned(tmp_path):
             write(home / f"{i}.png", seed=i, size=image.size)
         image.save(home / "train_me.png", **options)
         shape = (3, image.height, image.width)
-        with folder_module._open(home / "train_me.png"):
-            return np.asarray(folder_module.fit(folder_module._decode(home / "train_me.png", shape), shape))
+        return read_image(home / "train_me.png", shape)
 
     red = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     assert (one(red) == 255).all()  # transparent: white
@@ -113,7 +113,7 @@ def test_modes_grey_palette_transparent_deep_and_turned(tmp_path):
     home.mkdir()
     tall.save(home / "a.png", exif=exif)
     assert folder_module._size(home / "a.png") == (1, 4, 6)
-    assert np.asarray(folder_module._decode(home / "a.png", (1, 4, 6))).shape == (4, 6)
+    assert np.asarray(decode(home / "a.png", (1, 4, 6))).shape == (4, 6)
 
 
 def test_without_an_input_all_images_must_have_one_size(flat):

@@ -21,9 +21,9 @@ def frozen(module: nn.Module) -> Any:
 def grant(kind: type[QueryFree], world: World, run: Run, budget: int | None = None) -> QueryFree:
     """Knowledge of ``kind`` about ``world``.
 
-    An attacker in an undefended world is handed no defence (None), one in a defended world its description: what the
-    device itself does shows in the oracle's answers and in the traffic alone. ``budget``: queries to the oracle, None
-    for any.
+    An attacker in an undefended world is handed no defence (None, or the form on the wire alone), one in a defended
+    world its description: what the device itself does shows in the oracle's answers and in the traffic alone.
+    ``budget``: queries to the oracle, None for any.
     """
     traffic = None
     if world.others is not None and len(world.others):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from splitward.audit.bench import Bench, Outcome, digest
 from splitward.audit.certificate import certificate_of
+from splitward.audit.crossed import crossing, recorded
 from splitward.audit.description import examine
 from splitward.audit.environment import environment
 from splitward.audit.floors import FloorOutcome, Release, floors, run_floor
@@ -135,7 +136,7 @@ def cast(
 def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.device) -> World:
     """The system that is attacked, on ``device``."""
     halves = target.halves
-    parts = (target.weights_sha256, halves.cut.name, target.task.name, samples_hash(cast_.public))
+    parts = (target.weights_sha256, halves.cut.name, target.task.name, samples_hash(cast_.public), *recorded(target))
     return World(
         edge=halves.edge.eval().to(device),
         cloud=halves.cloud.eval().to(device),
@@ -159,6 +160,7 @@ class _Audit:
         self.settings, self.run, self.bench, self.out = settings, run, bench, out
         self.truth = cast_.secrets.images
         self.world = world_of(target, cast_, settings, run.device)
+        bench.crossed |= crossing(target, cast_.secrets, self.world)
         self.tensors: dict[str, np.ndarray[Any, Any]] = {"secrets": self.truth.cpu().numpy()}
         if cast_.secrets.labels is not None:
             self.tensors["labels"] = cast_.secrets.labels.cpu().numpy()
@@ -333,7 +335,7 @@ def audit(
     bench = bench or Bench(run, cast_.secrets, query_budget)
     bench.refuse_others(cast_.secrets, query_budget, run)
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
-    trials = plan(entries, bool(target.chain))
+    trials = plan(entries, bool(target.defence))
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
     measured = task_accuracy(state.world, cast_.held_out, run)
     run.progress.advance(1, "floors")

@@ -54,8 +54,10 @@ def described(target: Target, data: schema.Data, measured: schema.Accuracy | Non
             edge_parameters=cut.edge_parameters, total_parameters=cut.total_parameters,
             activation_bytes=sum(s.bytes_per_sample for s in halves.activation),
         ),
-        defence=str(target.chain),
+        defence=str(target.defence),
         input=schema.Tensor(shape=halves.input.shape, dtype=halves.input.dtype),
         activation=tuple(schema.Tensor(shape=s.shape, dtype=s.dtype) for s in halves.activation),
         accuracy=measured,
+        quantisation=target.crossed.quantisation if target.crossed else "float32",
+        wire=target.crossed.wire if target.crossed else None,
     )  # fmt: skip

@@ -17,7 +17,8 @@ class AuditSettings(BaseModel):
 
     ``at``, ``defences``, ``observations`` and ``query_budget`` may be several: the audit is then a sweep over all of
     them. ``defence`` is one chain, in order; ``defences`` is a list of chains, each written ``a+b`` or ``none``. A
-    query budget of None is written ``all``. ``public``: see ``data.auxiliary``.
+    query budget of None is written ``all``. ``public``: see ``data.auxiliary``. ``from_wire``: a recording that is
+    attacked in the place of draws; cut and defence are then its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +35,7 @@ class AuditSettings(BaseModel):
     effort: Literal["quick", "standard", "thorough"] = "standard"
     released: Literal["none", "label", "probabilities", "logits"] = "label"
     query_budget: tuple[Annotated[int, Field(ge=0)] | None, ...] = Field((None,), min_length=1)
+    from_wire: Path | None = None
     public: str = "same-distribution"
     public_samples: int | None = Field(None, ge=2)
     unlike: tuple[Literal["rotated", "inverted", "shuffled", "faces"], ...] = ()
@@ -90,7 +92,7 @@ class AuditSettings(BaseModel):
         """The settings that decide numbers; a folder can be gone on with only where these are the same."""
         apart = {"out", "redact", "max_ssim", "max_excess", "min_accuracy", "data_dir", "trust", "judge"}
         # A setting that did not exist when a folder was begun, and is not used, is no difference.
-        later = ("unlike", "public", "attack_seeds")
+        later = ("unlike", "public", "attack_seeds", "from_wire")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
         known = self.model_dump(mode="json", exclude=apart | unused)
         numbers = {name: getattr(self, name) for name in ("query_budget", "observations")}
@@ -120,6 +122,10 @@ def read_settings(file: Path | None, given: dict[str, Any]) -> AuditSettings:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{file} cannot be read as TOML: {error}.") from error
     values |= {name: value for name, value in given.items() if value is not None}
+    if values.get("from_wire"):
+        from splitward.audit.from_wire import fill
+
+        values = fill(Path(values["from_wire"]), values)
     for name, option in (("model", "--model"), ("data", "--data"), ("at", "--at")):
         if not values.get(name):
             raise UsageError(f"the audit lacks a {name}: give {option}, or `{name}` in an AUDIT.toml.")

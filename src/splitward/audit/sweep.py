@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitward.audit.bench import Bench
 from splitward.audit.estimate import estimate
@@ -25,6 +25,9 @@ from splitward.data.dataset import Dataset, load, refuse_overlap
 from splitward.models.zoo import Victim, load_model, parse_shape
 from splitward.record import schema
 from splitward.split.halves import export
+
+if TYPE_CHECKING:
+    from splitward.audit.from_wire import Matched
 
 CLAIM = "audit.json"
 """In a run's folder: the settings that its trials were made with."""
@@ -92,6 +95,18 @@ def _announce(
         say(text)
 
 
+def _recorded(settings: AuditSettings, scene: Scene) -> Matched | None:
+    """The recording that is to be attacked, if one is."""
+    if settings.from_wire is None:
+        return None
+    from splitward.audit.from_wire import match
+
+    if settings.is_sweep:
+        raise UsageError("a recording is of one cut, one defence and one number of observations: audit it by itself.")
+    pool, k = scene.dataset.held_out, settings.observations[0]
+    return match(settings.from_wire, settings.at[0], pool, settings.samples, k, settings.seed)
+
+
 def run_settings(
     settings: AuditSettings,
     progress: Progress | None = None,
@@ -104,10 +119,12 @@ def run_settings(
     entries = repeated(suite(settings.attacks, settings.effort, most), settings.attack_seeds)
     scene = load_scene(settings)
     run = Run(settings.seed, progress=progress or Silent())
+    wired = _recorded(settings, scene)
+    chosen = wired.chosen if wired else ()
     numbers = Settings(
-        settings.samples, most, settings.seed, settings.effort, settings.released, unlike=settings.unlike
+        len(chosen) or settings.samples, most, settings.seed, settings.effort, settings.released, unlike=settings.unlike
     )
-    roles = cast(scene.dataset.held_out, scene.public, numbers, run.device)
+    roles = cast(scene.dataset.held_out, scene.public, numbers, run.device, chosen=chosen)
     exported = export(scene.victim.model, scene.public.images[:2])
     halves = {at: exported.split(at) for at in settings.at}  # refuse an unknown cut before any work
     refuse_misfit(settings.unlike, roles.secrets, roles.public, run)
@@ -125,10 +142,15 @@ def run_settings(
             asked = "" if len(budgets) == 1 else f"-{budget if budget is not None else 'all'}-queries"
             seen = "" if len(settings.observations) == 1 else f"-seen-{k}"
             folder = settings.folder / slug(f"{at}-{chain}{asked}{seen}") if settings.is_sweep else settings.folder
-            target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
+            target = Target(
+                halves[at], chain, model=scene.victim.name, source=scene.victim.source,
+                crossed=wired.crossed if wired else None,
+            )  # fmt: skip
+            if wired and wired.weights_sha256 not in (None, target.weights_sha256):
+                raise UsageError(f"{settings.from_wire} was recorded with other weights than {settings.model} has now.")
             record = audit(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
-                samples=settings.samples, observations=k, seed=settings.seed,
+                samples=chosen or settings.samples, observations=k, seed=settings.seed,
                 effort=settings.effort, released=settings.released, query_budget=budget,
                 unlike=settings.unlike, attack_seeds=settings.attack_seeds, out=folder, run=run, bench=bench,
                 data=scene.data, command=command,

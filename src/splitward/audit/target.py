@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from splitward.audit.world import weights_hash
 from splitward.core.defence import Chain, Channel
@@ -10,10 +11,15 @@ from splitward.core.knowledge import Task
 from splitward.core.task import Classification
 from splitward.split.halves import Halves
 
+if TYPE_CHECKING:
+    from splitward.audit.crossed import Crossed
+
 
 @dataclass(frozen=True)
 class Target:
     """The halves, the defence on the device, and the task of the cloud half.
+
+    ``crossed``: a recording of what such a device really sent, which is attacked in the place of draws.
 
     ``defence``: a chain, or one channel of ``sw.defence("dropout:0.6")``. ``model`` and ``source`` are texts for the
     record. The weights' hash is computed; weights that are not finite raise ModelError, a defence that is described at
@@ -26,6 +32,7 @@ class Target:
     model: str = "model"
     source: str = ""
     weights_sha256: str = ""
+    crossed: Crossed | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.defence, Chain):
@@ -35,6 +42,7 @@ class Target:
 
     @property
     def chain(self) -> Chain:
-        """The defence as a chain."""
+        """The defence as a chain, and the form on the wire behind it."""
         assert isinstance(self.defence, Chain)
-        return self.defence
+        form = self.crossed.form if self.crossed else None
+        return self.defence if form is None else Chain((*self.defence.channels, form))

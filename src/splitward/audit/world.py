@@ -38,8 +38,8 @@ class World:
     fingerprint: str  # of weights, cut, task, public and other data
 
     def undefended(self) -> World:
-        """The same system without its defence."""
-        return replace(self, chain=Chain())
+        """The same system without its defence; the form on the wire stays."""
+        return replace(self, chain=self.chain.rounding())
 
     @property
     def key(self) -> str:

@@ -39,6 +39,7 @@ def audit_command(
     query_budget: Annotated[
         str | None, Option("--query-budget", help="Queries of a black-box attacker, or all; several: a sweep.")
     ] = None,
+    from_wire: Annotated[Path | None, Option("--from-wire", help="Attack a recording of `splitward edge`.")] = None,
     public: Annotated[
         str | None,
         Option("--public", help="What attackers hold: same-distribution, same-set, noise, or another data set."),

@@ -96,6 +96,36 @@ def check_command(
         _say(name, load(name, data_dir=root))
 
 
+@data_app.command("images")
+def images_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the catalogue, or a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder for the files.")],
+    role: Annotated[str, typer.Option("--role", help="train, public or held-out.")] = "held-out",
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help="The first so many. [default: all]")] = None,
+    input: Annotated[str | None, typer.Option("--input", help="CxHxW of the model, for sets that follow it.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the images of a data set as PNG files, INDEX-CLASS.png: something for a device to look at."""
+    from PIL import Image
+
+    from splitward.core.errors import UsageError
+    from splitward.data.dataset import ROLES, load
+    from splitward.models.zoo import parse_shape
+
+    known = [one.replace(" ", "-") for one in ROLES]
+    if role not in known:
+        raise UsageError(f"--role is {role!r}; it is one of {', '.join(known)}.")
+    pixels = load(name, data_dir=data_dir, input=parse_shape(input) if input else None).pixels[known.index(role)]
+    out.mkdir(parents=True, exist_ok=True)
+    count = min(samples or len(pixels), len(pixels))
+    for index in range(count):
+        picture = pixels.images[index]
+        label = "" if pixels.labels is None else f"-{pixels.labels[index]}"
+        image = Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0))
+        image.save(out / f"{index:05d}{label}.png")
+    typer.echo(f"{out}: {count:,} images, {role}, of {name}")
+
+
 def _say(name: str, data: Dataset) -> None:
     """One data set in a few lines."""
     counts = ", ".join(f"{n:,} {role}" for n, role in zip(data.counts, ("train", "public", "held out"), strict=True))

@@ -17,6 +17,7 @@ from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
 from splitward.cli.data import data_app
 from splitward.cli.demo import demo_command
+from splitward.cli.edge import edge_command
 from splitward.cli.export import export_command
 from splitward.cli.list import list_command
 from splitward.cli.plan import plan_command
@@ -54,6 +55,7 @@ app.command("train")(train_command)
 app.command("export")(export_command)
 app.command("certs")(certs_command)
 app.command("cloud")(cloud_command)
+app.command("edge")(edge_command)
 app.add_typer(data_app, name="data")
 
 

@@ -98,6 +98,11 @@ def print_records(
     console = Console()
     for (_, record), results in zip(done, gates, strict=True):
         console.print(trials_table(record))
+        if wire := record.target.wire:
+            told = (
+                f"{wire.messages} messages ({wire.encoding or 'plain'}), {wire.bytes_min:,} to {wire.bytes_max:,} bytes"
+            )
+            console.print(f"  attacked was what crossed: {told}", highlight=False)
         if record.target.accuracy is not None:
             a = record.target.accuracy
             console.print(f"  task accuracy {a.defended:.1%} ({a.undefended:.1%} without the defence, n = {a.n:,})")

@@ -6,6 +6,7 @@ and level), never its draws. A defence is its own description, unless it names a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -28,6 +29,9 @@ class Channel(Protocol):
     about that entry (1/level^2 for normal and for Laplace noise of scale ``level``).
     ``expansion``: the largest factor by which any single draw of the map enlarges the distance of two clean values.
     ``radius``: the Euclidean norm of what leaves the map, at most, for one tensor of one sample.
+
+    Optional method: ``width(sent) -> float``, of a channel that hides nothing and only rounds, as the form on the wire
+    does: the standard deviation of its error. Attackers without the defence know of it all the same.
     """
 
     name: ClassVar[str]
@@ -72,6 +76,10 @@ class Chain:
         """The part of the chain that acts at ``position``."""
         return Chain(tuple(c for c in self.channels if c.position == position))
 
+    def rounding(self) -> Chain:
+        """The part of the chain that only rounds."""
+        return Chain(tuple(c for c in self.channels if hasattr(c, "width")))
+
     def description(self) -> Chain:
         """What an adaptive attacker is handed: the description of each channel.
 
@@ -88,7 +96,13 @@ class Chain:
         return clean
 
     def log_density(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor | None:
-        """As Channel.log_density; the empty chain is a point mass; None where channels compose to no closed form."""
+        """As Channel.log_density; the empty chain is a point mass; None where channels compose to no closed form.
+
+        Channels that only round widen the ``tolerance`` of the others by the width of their error.
+        """
+        if rounding := self.rounding().channels:
+            wider = math.hypot(tolerance, *(getattr(c, "width")(sent) for c in rounding))  # noqa: B009 - it is optional
+            return Chain(tuple(c for c in self.channels if c not in rounding)).log_density(sent, clean, wider)
         if not self.channels:
             return point_mass_log_density(sent, clean, tolerance).flatten(1).sum(1)
         return self.channels[0].log_density(sent, clean, tolerance) if len(self.channels) == 1 else None

@@ -15,6 +15,10 @@
     ├── RecordError              a run folder that is not one, or of a schema that we cannot read
     ├── BundleError              a bundle that is missing, damaged, stale or signed by another key; a key that is none
     ├── WireError                what crossed the wire is not what was due
+    ├── LedgerError              a privacy ledger that cannot be read or kept
+    │   └── LedgerRefusal        a release that the ledger does not allow
+    ├── CloudError               no answer from the cloud
+    │   └── CloudUnavailable     it cannot be reached now; asking later may help
     └── AttackError              an attack that cannot run as configured
         ├── NotApplicable        the attack has nothing to say here (the trial is *skipped*, with this reason)
         └── BudgetExceeded       the query budget of the oracle is used up
@@ -71,6 +75,22 @@ class BundleError(SplitwardError):
 
 class WireError(SplitwardError):
     """What crossed the wire is not what was due."""
+
+
+class LedgerError(SplitwardError):
+    """A privacy ledger that cannot be read or kept."""
+
+
+class LedgerRefusal(LedgerError):  # noqa: N818 - it is no failure: the ledger does its work
+    """A release that the ledger does not allow."""
+
+
+class CloudError(SplitwardError):
+    """The cloud gave no answer, or one that is none."""
+
+
+class CloudUnavailable(CloudError):  # noqa: N818 - named after what happened
+    """The cloud cannot be reached now; asking later may help."""
 
 
 class AttackError(SplitwardError):

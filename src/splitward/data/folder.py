@@ -5,31 +5,22 @@ there are no labels. Roles: subfolders ``train`` and ``test`` (and ``val``, or `
 the victim's, val is public, test is held out; where ``val`` is missing, a quarter of train becomes public. Otherwise
 the images are split by the content of their files within each class: 60 % train, 20 % public, 20 % held out.
 
-Every image is turned as its EXIF data say, made grey or colour as the model wants, laid on white where it is
-transparent, resized (bilinear, with antialiasing) so that its shorter side fills the model's input, and its centre is
-cut out. 16-bit grey images keep their upper 8 bits.
+Every image is read as ``data.images`` says.
 """
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from splitward.core.errors import DataError
 from splitward.data.dataset import Dataset, assemble
+from splitward.data.images import SUFFIXES, decode, naming, opened
 from splitward.data.pixels import Pixels, Shape, fit, split_by_content
 
-SUFFIXES = frozenset(
-    ".bmp .gif .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905 - easier to read
-)
-MAX_PIXELS = 64_000_000
-"""A larger image is refused before it is decoded: a small file can unpack to gigabytes."""
 MAX_BYTES = 8 << 30
 """The images of a folder, as float32, must fit into so much memory."""
 SHARES = (0.6, 0.2, 0.2)
@@ -117,58 +108,17 @@ def _split(files: Files, shares: tuple[float, ...], folder: Path) -> list[Files]
 
 def _size(path: Path) -> Shape:
     """Channels, height and width as the image will be seen, from its header. Raises DataError for what is no image."""
-    with _naming(path), _open(path) as image:
+    with naming(path), opened(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF: lies on its side
         height, width = (image.width, image.height) if turned else (image.height, image.width)
         return (1 if image.mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L") else 3), height, width
-
-
-def _open(path: Path) -> Image.Image:
-    """The image with its header read; raises DataError for a broken or a giant one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(path)
-    except Image.DecompressionBombError:
-        raise DataError(f"{path} was refused: it unpacks to more than {MAX_PIXELS:,} pixels.") from None
-    except Exception as error:  # decoders raise many kinds
-        raise DataError(f"{path} is no image that can be read: {_said(error, path)}.") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{path} was refused: it has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}.")
-    return image
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises becomes a DataError that names the file."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{path} is a broken image: {_said(error, path)}.") from None
-
-
-def _decode(path: Path, shape: Shape) -> Image.Image:
-    """The whole image, upright, without transparency, 8 bits a channel."""
-    with _naming(path), _open(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            deep = np.asarray(upright.convert("I"))
-            return Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
-        if upright.mode == "F":
-            raise DataError(f"{path} holds floating-point numbers, whose range is not known: save it with 8 bits.")
-        if "A" in upright.getbands() or "transparency" in upright.info:
-            coloured = upright.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-        return upright.convert("L" if shape[0] == 1 else "RGB")
 
 
 def _read(files: Files, shape: Shape, *, labelled: bool) -> Pixels:
     """Every image of one role."""
     images = np.empty((len(files), *shape), dtype=np.uint8)
     for index, (path, _) in enumerate(files):
-        images[index] = fit(_decode(path, shape), shape)
+        images[index] = fit(decode(path, shape), shape)
     return Pixels(images, np.array([label for _, label in files], dtype=np.int64) if labelled else None)
 
 
@@ -203,9 +153,3 @@ def _refuse_too_large(count: int, shape: Shape, folder: Path) -> None:
             f"the {count:,} images in {folder} would take {needed / 2**30:.1f} GiB of memory at "
             f"{'x'.join(map(str, shape))}; give fewer (at most {MAX_BYTES // (needed // count):,})."
         )
-
-
-def _said(error: Exception, path: Path) -> str:
-    """A decoder's error without the path, which the message has already."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return "its format is not known" if "cannot identify image file" in text else text.replace(str(path), "it")

@@ -17,6 +17,7 @@ from splitward.core.edge import Normalise
 from splitward.core.errors import BundleError, CutError
 from splitward.deploy.halves import OPSET, Flat, OnnxHalf, to_onnx
 from splitward.deploy.parity import parity
+from splitward.deploy.ranges import ranges
 from splitward.runtime import manifest as m
 from splitward.runtime.bundle import describe, write_bundle
 from splitward.split.halves import Halves
@@ -101,7 +102,7 @@ def _make(source: Source, images: Tensor, number: int, served: m.CloudHalf, offl
     cut = m.EdgeCut(
         cut=halves.cut.name, half=half, defence=source.defence, activation=cloud.inputs, outputs=cloud.outputs,
         cloud=served.model_copy(update={"pairing": about.pairing}), parity=measured, audited=source.audited,
-        planned=source.planned, offline=whole,
+        planned=source.planned, offline=whole, ranges=ranges(halves, source.defence, images),
     )  # fmt: skip
     return _Made(cut, {half: edge.model} | ({whole: cloud.model} if whole else {}), about, cloud_files)
 

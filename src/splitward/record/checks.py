@@ -23,6 +23,9 @@ FEW_SAMPLES = 30
 FEW_PUBLIC, SOME_PUBLIC = 100, 1000
 ACCURACY_NOTE, ACCURACY_WARNING = 0.01, 0.05
 
+TELLING = 0.01
+"""Least p-value that counts, of a permutation test on sizes or times."""
+
 _LEVEL = re.compile(r"(?P<kind>[\w-]+):(?P<level>\d+(\.\d+)?([eE][-+]?\d+)?)(?P<place>@input)?")
 
 
@@ -254,6 +257,25 @@ def _bound_beaten(record: Record) -> Iterator[Check]:
         yield _ok(name, "No attack did better than what is proved to be the best.")
 
 
+def _sizes_and_times(record: Record) -> Iterator[Check]:
+    """What an eavesdropper learns from a recording without reading a byte; only where a recording was attacked."""
+    name, wire = "sizes-and-times", record.target.wire
+    if wire is None:
+        return
+    told = f"{wire.messages} messages of {wire.bytes_min:,} to {wire.bytes_max:,} bytes ({wire.encoding or 'plain'})"
+    telling = [t for t in wire.tells if t.p <= TELLING and t.accuracy > t.chance]
+    for t in telling:
+        what = "size" if t.quantity == "bytes" else "time to the answer"
+        text = f"Of {told} the {what} alone names the class of {t.accuracy:.0%} (the commonest class: {t.chance:.0%})."
+        yield Check(name=name, level="warning", message=text)
+    if wire.tells and not telling:
+        text = f"Attacked were {told}; of {wire.tells[0].n} neither size nor time was seen to tell the class."
+        yield _ok(name, text)
+    elif not wire.tells:
+        text = f"Attacked were {told}; whether sizes or times tell anything was not tested, for want of classes."
+        yield Check(name=name, level="note", message=text)
+
+
 _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _attacks_that_failed,
     _control_not_recovered,
@@ -270,6 +292,7 @@ _CHECKS: tuple[Callable[[Record], Iterable[Check]], ...] = (
     _weak_judge,
     _degrees_of_freedom,
     _bound_beaten,
+    _sizes_and_times,
 )
 
 

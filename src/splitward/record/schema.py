@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, PrivateAttr
+from pydantic import PrivateAttr
 
 from splitward.record.certificate import Band, Certificate, Privacy
 from splitward.record.part import Finite, Part
+from splitward.record.plain import Parameters
+from splitward.record.wire import Wire
 
 __all__ = ["Band", "Certificate", "Privacy"]
 
@@ -21,21 +23,6 @@ SCHEMA_VERSION = 1
 
 ThreatModel = Literal["white-box", "black-box", "query-free"]
 Finding = Literal["recovered", "partial", "none-found"]
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, at any depth: what JSON gives back, so that a record equals itself after a round trip.
-
-    >>> plain({"steps": 5, "tolerance": (1, (2, 3))})
-    {'steps': 5, 'tolerance': [1, [2, 3]]}
-    """
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-Parameters = Annotated[dict[str, Any], BeforeValidator(plain)]
-"""The configuration of an attack or a floor."""
 
 
 class Estimate(Part):
@@ -113,6 +100,7 @@ class Target(Part):
     activation: tuple[Tensor, ...]
     accuracy: Accuracy | None = None
     quantisation: str = "float32"
+    wire: Wire | None = None  # where the bytes of a recording were attacked
 
 
 class Environment(Part):

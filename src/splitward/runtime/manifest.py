@@ -150,8 +150,9 @@ class EdgeCut(Part):
     """One cut: the device's half, its defence, and what was found of the two.
 
     ``half``: an ONNX file from normalised values ``input`` (N, C, H, W) to the activation. ``defence``:
-    ``kind:level[@input]`` joined by ``+``, or ``none``; those ``@input`` act on the normalised values. ``offline``: the
-    cloud's half too, for use without a cloud; None: not in this bundle.
+    ``kind:level[@input]`` joined by ``+``, or ``none``; those ``@input`` act on the normalised values. ``ranges``: the
+    least and the largest value of each tensor as it is sent for public images, which int8 is spread over. ``offline``:
+    the cloud's half too, for use without a cloud; None: not in this bundle.
     """
 
     cut: str
@@ -163,6 +164,7 @@ class EdgeCut(Part):
     parity: Parity
     audited: Audited | None
     planned: Planned | None = None
+    ranges: tuple[tuple[Finite, Finite], ...] = ()
     offline: FileName | None = None
 
 

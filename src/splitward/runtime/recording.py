@@ -1,0 +1,198 @@
+"""What crossed, kept for an audit: the very bytes of each request, with times and sizes.
+
+A file of frames: a line that says what it is, then for each frame the length of its header (4 bytes, little-endian),
+the header (JSON) and ``size`` bytes. The first frame describes the cuts of the bundle; each of the others holds one
+``ModelInferRequest`` as it was sent. Nothing in it is executed, and reading is bounded by what the headers may say.
+
+Each message names its pictures by a hash of their 8-bit pixels, so that an audit finds the truth among its own images.
+Who holds the file can test a guess of a picture: record what may be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tritonclient.grpc import service_pb2 as pb
+
+from splitward.core.errors import RecordError, WireError
+from splitward.runtime import encoding
+from splitward.runtime.manifest import EdgeCut, Sha256
+
+Array = NDArray[np.generic]
+
+MAGIC = b"splitward wire recording 1\n"
+HEADER_LIMIT_BYTES, MESSAGE_LIMIT_BYTES = 1 << 20, 1 << 28
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class About(_Part):
+    """The first frame: of which bundle, and how its noise was drawn."""
+
+    bundle_sha256: Sha256
+    keyed: bool
+    cuts: Annotated[tuple[EdgeCut, ...], Field(min_length=1)]
+    size: Annotated[int, Field(ge=0, le=0)] = 0
+
+
+class Sent(_Part):
+    """One message. ``at_s``: since the recording began; ``ms``: until the answer; ``answer_bytes`` 0: there was none.
+
+    ``pictures``: ``picture_key`` of each input; ``size``: bytes of the message, without framing and TLS.
+    """
+
+    cut: str
+    pictures: Annotated[tuple[Sha256, ...], Field(min_length=1)]
+    at_s: Annotated[float, Field(allow_inf_nan=False)]
+    ms: Annotated[float, Field(allow_inf_nan=False)]
+    attempts: Annotated[int, Field(ge=0)]
+    answer_bytes: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=1, le=MESSAGE_LIMIT_BYTES)]
+
+
+class Recorder:
+    """Writes a recording; threads may share it. Raises RecordError where the file exists or cannot be written."""
+
+    def __init__(self, path: Path, about: About) -> None:
+        self._path, self._lock, self._begun = path, threading.Lock(), time.monotonic()
+        try:
+            self._file: BinaryIO = path.open("xb")
+            self._file.write(MAGIC)
+        except OSError as error:
+            raise RecordError(f"the recording {path} cannot be begun: {error.strerror or error}.") from None
+        self._write(about, b"")
+
+    def pictures(self, pixels: NDArray[Any]) -> tuple[str, ...]:
+        """What the pictures (N, C, H, W) are known by."""
+        return tuple(picture_key(one) for one in pixels)
+
+    def keep(
+        self, message: bytes, cut: str, pictures: tuple[str, ...], ms: float, attempts: int, answer_bytes: int
+    ) -> None:
+        """One more message; see ``Sent``."""
+        sent = Sent(
+            cut=cut, pictures=pictures, at_s=time.monotonic() - self._begun, ms=ms, attempts=attempts,
+            answer_bytes=answer_bytes, size=len(message),
+        )  # fmt: skip
+        self._write(sent, message)
+
+    def _write(self, header: About | Sent, payload: bytes) -> None:
+        text = header.model_dump_json().encode()
+        with self._lock:
+            try:
+                self._file.write(len(text).to_bytes(4, "little") + text + payload)
+                self._file.flush()
+            except OSError as error:
+                raise RecordError(f"the recording {self._path} cannot be kept: {error.strerror or error}.") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message and the tensors that a cloud reads from it, each (N, *shape). ``encoding``: of the first tensor."""
+
+    sent: Sent
+    tensors: tuple[Array, ...]
+    encoding: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was read from a file."""
+
+    about: About
+    messages: tuple[Message, ...]
+
+    def cut(self, name: str) -> EdgeCut:
+        """The cut ``name``. Raises RecordError where nothing of it was recorded."""
+        for cut in self.about.cuts:
+            if cut.cut == name:
+                return cut
+        known = ", ".join(cut.cut for cut in self.about.cuts)
+        raise RecordError(f"the recording has nothing of a cut at {name}; it is of {known}.")
+
+
+def read(path: Path) -> Recording:
+    """A recording, every message decoded. Raises RecordError for anything else."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise RecordError(f"{path} is no recording; `splitward edge --record` makes one.")
+            about = _header(file, About, path)
+            messages = tuple(_messages(file, about, path))
+    except OSError as error:
+        raise RecordError(f"the recording {path} cannot be read: {error.strerror or error}.") from None
+    if not messages:
+        raise RecordError(f"the recording {path} holds no message.")
+    return Recording(about, messages)
+
+
+H = TypeVar("H", About, Sent)
+
+
+def _header(file: BinaryIO, kind: type[H], path: Path) -> H:
+    length = int.from_bytes(_exactly(file, 4, path), "little")
+    if length > HEADER_LIMIT_BYTES:
+        raise RecordError(f"{path} is damaged: a header would have {length} bytes.")
+    try:
+        return kind.model_validate_json(_exactly(file, length, path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise RecordError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise RecordError(f"{path} ends within a message: it was cut off.")
+    return data
+
+
+def _messages(file: BinaryIO, about: About, path: Path) -> Iterator[Message]:
+    cuts = {cut.cut: cut for cut in about.cuts}
+    while file.peek(1):  # type: ignore[attr-defined]
+        sent = _header(file, Sent, path)
+        if sent.cut not in cuts:
+            raise RecordError(f"{path} is damaged: a message is of a cut {sent.cut[:40]!r} that the bundle has not.")
+        yield _decoded(sent, _exactly(file, sent.size, path), cuts[sent.cut], path)
+
+
+def _decoded(sent: Sent, payload: bytes, cut: EdgeCut, path: Path) -> Message:
+    try:
+        request = pb.ModelInferRequest.FromString(payload)
+    except Exception as error:  # protobuf's own
+        raise RecordError(f"{path} holds a message that is none of the protocol: {type(error).__name__}.") from None
+    count = len(sent.pictures)
+    due = [(t.name, [count, *t.shape]) for t in cut.activation]
+    found = [(entry.name, list(entry.shape)) for entry in request.inputs]
+    if found != due or len(request.raw_input_contents) != len(due):
+        raise RecordError(f"{path} holds a message of {found}; {due} crosses at {cut.cut}.")
+    stated = [entry.parameters[encoding.PARAMETER].string_param for entry in request.inputs]
+    try:
+        tensors = tuple(
+            encoding.decode(data, how, tensor.dtype, (count, *tensor.shape))
+            for data, how, tensor in zip(request.raw_input_contents, stated, cut.activation, strict=True)
+        )
+    except WireError as error:
+        raise RecordError(f"{path} holds a message that no cloud can read: {error}") from None
+    return Message(sent, tensors, stated[0])
+
+
+def picture_key(pixels: NDArray[Any]) -> str:
+    """SHA-256 of one picture (C, H, W) in [0, 1], as 8-bit pixels: what tells one image of a data set from another."""
+    eight = np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
+    return hashlib.sha256(str(eight.shape).encode() + eight.tobytes()).hexdigest()
