@@ -125,7 +125,8 @@ def run_settings(
             asked = "" if len(budgets) == 1 else f"-{budget if budget is not None else 'all'}-queries"
             seen = "" if len(settings.observations) == 1 else f"-seen-{k}"
             folder = settings.folder / slug(f"{at}-{chain}{asked}{seen}") if settings.is_sweep else settings.folder
-            target = Target(halves[at], chain, model=scene.victim.name, source=scene.victim.source)
+            victim = scene.victim
+            target = Target(halves[at], chain, model=victim.name, source=victim.source, trained=victim.trained)
             record = audit(
                 target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public,
                 samples=settings.samples, observations=k, seed=settings.seed,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from splitward.audit.world import weights_hash
 from splitward.core.defence import Chain, Channel
@@ -16,8 +18,8 @@ class Target:
     """The halves, the defence on the device, and the task of the cloud half.
 
     ``defence``: a chain, or one channel of ``sw.defence("dropout:0.6")``. ``model`` and ``source`` are texts for the
-    record. The weights' hash is computed; weights that are not finite raise ModelError, a defence that is described at
-    another place than its own DefenceError.
+    record, ``trained`` says where the weights come from. The weights' hash is computed; weights that are not finite
+    raise ModelError, a defence that is described at another place than its own DefenceError.
     """
 
     halves: Halves
@@ -26,6 +28,7 @@ class Target:
     model: str = "model"
     source: str = ""
     weights_sha256: str = ""
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.defence, Chain):

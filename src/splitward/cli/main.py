@@ -14,6 +14,7 @@ from splitward.cli.compare import compare_command
 from splitward.cli.cuts import cuts_command
 from splitward.cli.data import data_app
 from splitward.cli.demo import demo_command
+from splitward.cli.harden import harden_command
 from splitward.cli.list import list_command
 from splitward.cli.plan import plan_command
 from splitward.cli.profile import profile_command
@@ -40,6 +41,7 @@ app.command("cuts")(cuts_command)
 app.command("profile")(profile_command)
 app.command("calibrate")(calibrate_command)
 app.command("plan")(plan_command)
+app.command("harden")(harden_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("score")(score_command)
