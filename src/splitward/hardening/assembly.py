@@ -38,12 +38,6 @@ class Assembly:
     trains: Trained
     numbers: int  # that are sent for one sample
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """Of the halves that learn."""
-        halves = {"both": self.model, "edge": self.model.edge, "cloud": self.model.cloud}
-        return list(halves[self.trains].parameters())
-
     def halves(self) -> Halves:
         """The two halves as they are now: graphs of their own, cut at ``edge``."""
         model = copy.deepcopy(self.model).eval().requires_grad_(True)
@@ -80,8 +74,8 @@ def assemble(halves: Halves, recipe: Recipe, trains: Trained, run: Any) -> Assem
     return Assembly(recipe, copy.deepcopy(halves.edge.normalise), model, tuple(inserted), trains, sent.numel())
 
 
-def _chained(modules: list[nn.Module]) -> nn.Module:
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+def _chained(modules: list[nn.Module]) -> nn.Sequential:
+    return nn.Sequential(*modules)  # also around one: a graph of its own leaves no path in an export
 
 
 def bytes_sent(halves: Halves, recipe: Recipe) -> int:

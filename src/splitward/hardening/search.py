@@ -169,8 +169,10 @@ class Search:
         steps = settings.scale.rungs[rung][0]
         assembly = self.assembly(candidate, rung)
         run = self.run.child(f"training/{candidate.name}/{rung}")
+        last = rung == len(settings.scale.rungs) - 1
+        schedule = Schedule(steps, settings.batch, holds_body=not last or settings.trains == "cloud")
         fitted = fit(
-            assembly, ground.victim.model, ground.learn, ground.classes, Schedule(steps, settings.batch), run,
+            assembly, ground.victim.model, ground.learn, ground.classes, schedule, run,
             augmentation(settings.model, settings.data),
         )  # fmt: skip
         halves = assembly.halves()

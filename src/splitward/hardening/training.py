@@ -24,18 +24,24 @@ DISTILLED, TEMPERATURE = 0.5, 2.0
 """Share of the loss that asks for the unhardened model's own answers, at this temperature (G. Hinton et al., 2015)."""
 AVERAGE = 0.995
 """Of the weights' moving average, a step: it is what comes out of a training."""
+HELD, COPIES = 1 << 29, 2
+"""Bytes that are held at most, and augmented copies of each image, where the device's own half does not learn."""
 LARGEST_STEP = 5.0
 """Norm of the gradient, at most."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast; one cosine from the rate to nothing, after a short warming-up."""
+    """How long and how fast; one cosine from the rate to nothing, after a short warming-up.
+
+    ``holds_body``: the device's own half stays as it is, and is gone through once, where the recipe has more to train.
+    """
 
     steps: int
     batch: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
+    holds_body: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,17 @@ def fit(
     """
     if samples.labels is None:
         raise DataError(f"{samples.name} has no labels to train on: use a data set with classes.")
-    loop = _Loop(assembly, teacher, samples, classes, run)
+    loop = _Loop(assembly, samples, classes, run)
     start, tail = time.perf_counter(), []
-    parameters = assembly.parameters
+    fresh = _Fresh(teacher, samples, schedule, augmented, run)
+    batches = _Held(assembly, fresh, schedule, run) if schedule.holds_body and loop.can_hold else fresh
+    parameters = [p for p in assembly.model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    warm = max(1, schedule.steps // 20)
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(warm, schedule.steps))
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(max(1, schedule.steps // 20), schedule.steps))
     average = [parameter.detach().clone() for parameter in parameters]
-    batches = _Batches(samples, schedule, augmented, run)
     run.progress.start(f"training {assembly.recipe}", schedule.steps)
     for step in range(schedule.steps):
-        loss = loop.loss(*batches.next())
+        loss = loop.loss(batches.next())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, LARGEST_STEP)
@@ -107,30 +113,79 @@ def _cosine(warm: int, steps: int) -> Callable[[int], float]:
     return factor
 
 
-class _Batches:
-    """Augmented batches without end, in an order that the seed gives."""
+@dataclass(frozen=True)
+class _Step:
+    """Pixels, labels and the teacher's logits; ``activation``: what the device's own half computes, if held."""
 
-    def __init__(self, samples: Samples, schedule: Schedule, augmented: Recipe, run: Run) -> None:
-        self.samples, self.augmented, self.size = samples, augmented, min(schedule.batch, len(samples))
-        self.order, self.draws = run.stream("order"), run.stream("augmentation")
+    pixels: Tensor
+    labels: Tensor
+    wanted: Tensor
+    activation: Tensor | None = None
+
+
+class _Order:
+    """Indices of batches without end, in an order that the seed gives."""
+
+    def __init__(self, count: int, size: int, run: Run) -> None:
+        self.count, self.size, self.order = count, min(size, count), run.stream("order")
         self.left: list[Tensor] = []
 
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Pixels and labels."""
+    def next(self) -> Tensor:
+        """Of one batch."""
         if not self.left:
-            permuted = torch.randperm(len(self.samples), generator=self.order, device=self.samples.images.device)
-            whole = len(permuted) // self.size * self.size
-            self.left = list(permuted[:whole].split(self.size))
-        batch = self.samples[self.left.pop()]
+            permuted = torch.randperm(self.count, generator=self.order, device=self.order.device)
+            self.left = list(permuted[: self.count // self.size * self.size].split(self.size))
+        return self.left.pop()
+
+
+class _Fresh:
+    """Every batch is augmented anew, and goes through the whole model."""
+
+    def __init__(self, teacher: nn.Module, samples: Samples, schedule: Schedule, augmented: Recipe, run: Run) -> None:
+        self.samples, self.teacher, self.augmented = samples, teacher, augmented
+        self.order, self.draws = _Order(len(samples), schedule.batch, run), run.stream("augmentation")
+
+    def next(self) -> _Step:
+        """The next batch."""
+        return self.seen(self.samples[self.order.next()])
+
+    @torch.no_grad()
+    def seen(self, batch: Samples) -> _Step:
+        """Augmented, with the teacher's answers."""
         assert batch.labels is not None
-        return affine(batch.images, self.augmented, self.draws).clamp(0, 1), batch.labels
+        pixels = affine(batch.images, self.augmented, self.draws).clamp(0, 1)
+        return _Step(pixels, batch.labels, logits(self.teacher(pixels)))
+
+
+class _Held:
+    """The device's own half and the teacher are gone through once: two augmented copies of each image, or fewer."""
+
+    def __init__(self, assembly: Assembly, fresh: _Fresh, schedule: Schedule, run: Run) -> None:
+        assembly.model.edge[0].requires_grad_(False)
+        samples = fresh.samples
+        with torch.no_grad():
+            numbers = assembly.model.edge[0](assembly.normalise(samples.images[:1])).numel()
+        most = HELD // (4 * (numbers + samples.images[0].numel()))
+        parts = torch.arange(len(samples), device=samples.images.device).repeat(COPIES)[:most].split(500)
+        steps = [fresh.seen(samples[part]) for part in parts]
+        self.pixels, self.labels, self.wanted = (
+            torch.cat([getattr(s, name) for s in steps]) for name in ("pixels", "labels", "wanted")
+        )
+        with torch.no_grad():
+            self.activation = torch.cat([assembly.model.edge[0](assembly.normalise(s.pixels)) for s in steps])
+        self.order = _Order(len(self.labels), schedule.batch, run.child("held"))
+
+    def next(self) -> _Step:
+        """The next batch."""
+        at = self.order.next()
+        return _Step(self.pixels[at], self.labels[at], self.wanted[at], self.activation[at])
 
 
 class _Loop:
     """The loss of one batch; the companions adapt to it on the way."""
 
-    def __init__(self, assembly: Assembly, teacher: nn.Module, samples: Samples, classes: int, run: Run) -> None:
-        self.assembly, self.teacher, self.run = assembly, teacher, run
+    def __init__(self, assembly: Assembly, samples: Samples, classes: int, run: Run) -> None:
+        self.assembly, self.run = assembly, run
         self.noise = run.stream("defence")
         shape = samples.spec.shape
         guess = guessing_error(samples, classes)
@@ -140,24 +195,30 @@ class _Loop:
         ]
         self.companions: Sequence[Companion] = assembly.recipe.companions(settings, run)
         self.slopes = any(c.differentiates_pixels for c in self.companions)
-        if assembly.trains != "both":
-            frozen = assembly.model.cloud if assembly.trains == "edge" else assembly.model.edge
-            frozen.requires_grad_(False)
+        assembly.model.edge.requires_grad_(assembly.trains != "cloud")
+        assembly.model.cloud.requires_grad_(assembly.trains != "edge")
 
-    def loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
+    @property
+    def can_hold(self) -> bool:
+        """Whether something learns though the device's own half does not, and nothing asks for more of that half."""
+        assembly = self.assembly
+        learns = any(assembly.inserted) or assembly.trains == "cloud"
+        return learns and not self.slopes and not assembly.recipe.chain.at("input")
+
+    def loss(self, step: _Step) -> Tensor:
         """The task, the teacher's answers, and what the recipe adds."""
-        if self.slopes:
-            pixels = pixels.requires_grad_()
+        pixels = step.pixels.requires_grad_() if self.slopes else step.pixels
         chain, model = self.assembly.recipe.chain, self.assembly.model
-        values = chain.at("input").sample(self.assembly.normalise(pixels), self.noise)
-        clean: Tensor = model.edge(values)
+        if step.activation is None:
+            values = chain.at("input").sample(self.assembly.normalise(pixels), self.noise)
+            clean: Tensor = model.edge(values)
+        else:
+            clean = model.edge[1:](step.activation)
         sent = chain.at("wire").sample(clean, self.noise)
         answer = logits(model.cloud(sent))
-        with torch.no_grad():
-            wanted = logits(self.teacher(pixels))
-        total = (1 - DISTILLED) * F.cross_entropy(answer, labels) + DISTILLED * _distance(answer, wanted)
+        total = (1 - DISTILLED) * F.cross_entropy(answer, step.labels) + DISTILLED * _distance(answer, step.wanted)
         if self.companions:
-            batch = Batch(pixels, labels, clean.flatten(1), sent.flatten(1))
+            batch = Batch(pixels, step.labels, clean.flatten(1), sent.flatten(1))
             for companion in self.companions:
                 companion.adapt(batch)
                 total = total + companion.loss(batch)

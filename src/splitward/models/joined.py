@@ -22,7 +22,7 @@ LARGEST = 1 << 20
 class Joined(nn.Module):
     """An edge and a cloud in a row. ``input``: (C, H, W) of what it takes."""
 
-    def __init__(self, edge: nn.Module, cloud: nn.Module, input: tuple[int, int, int] | None) -> None:
+    def __init__(self, edge: nn.Sequential, cloud: nn.Module, input: tuple[int, int, int] | None) -> None:
         super().__init__()
         self.edge = edge
         self.cloud = cloud
