@@ -45,6 +45,9 @@ def harden_command(
     attacks: Annotated[str | None, Option("--attacks", help="Of the judgement: names, threat models, or all.")] = None,
     samples: Annotated[int | None, Option("--samples", help="Secrets of each audit. [default: by effort]")] = None,
     steps: Annotated[int | None, Option("--steps", help="Of the last round of training. [default: by effort]")] = None,
+    finalists: Annotated[
+        int | None, Option("--finalists", help="Candidates that are judged by the audit. [default: by effort]")
+    ] = None,
     batch: Annotated[int | None, Option("--batch", help="Images of a training step. [default: 128]")] = None,
     curves: Annotated[
         bool | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from splitward.audit.settings import AuditSettings
@@ -61,9 +61,10 @@ def run_settings(
     if say is not None:
         for failed in (t for t in tried if t.failed):
             say(f"{failed.recipe} at {failed.at} was left out: {failed.failed}")
-    judged = _judged(settings, scene, ground, search, tried, run, command)
-    document = concluded(_document(settings, scene, ground, tried, judged, run, command))
-    document.save(settings.folder)
+    document = _document(settings, scene, ground, tried, run, command)
+    for judged in _judged(settings, scene, ground, search, tried, run, command):
+        document = concluded(document.model_copy(update={"judged": (*document.judged, judged)}))
+        document.save(settings.folder)
     _recommend(settings.folder, document)
     return document
 
@@ -91,7 +92,7 @@ def _ground(settings: HardenSettings, scene: Scene, run: Run) -> Ground:
 
 def _judged(
     settings: HardenSettings, scene: Scene, ground: Ground, search: Search, tried: list[Tried], run: Run, command: str
-) -> list[Judged]:
+) -> Iterator[Judged]:
     """Finalists first, then the device without a defence, then the papers' defences."""
     last = max(t.rung for t in tried)
     finalists = search.ranked([t for t in tried if t.rung == last and not t.failed])[: settings.scale.finalists]
@@ -101,18 +102,15 @@ def _judged(
     points = [court.hardened(t, search.assembly(Candidate(t.recipe, t.at), t.rung + 1), command) for t in finalists]
     points += court.plain()
     run.progress.start("judging", len(points))
-    judged = []
     for point in points:
         run.progress.advance(0, f"{point.recipe} at {point.at}")
-        judged.append(court.judge(point, command))
+        yield court.judge(point, command)
         run.progress.advance(1)
     run.progress.finish()
-    return judged
 
 
 def _document(
-    settings: HardenSettings, scene: Scene, ground: Ground, tried: list[Tried], judged: list[Judged], run: Run,
-    command: str,
+    settings: HardenSettings, scene: Scene, ground: Ground, tried: list[Tried], run: Run, command: str
 ) -> Document:  # fmt: skip
     limits = {
         name: getattr(settings, name) for name in ("max_accuracy_drop", "max_edge_cost", "max_bytes", "max_excess")
@@ -124,7 +122,7 @@ def _document(
     return Document(
         command=command, model=settings.model, weights_sha256=scene.victim.weights_sha256, data=scene.dataset.name,
         at=settings.at, seed=settings.seed, effort=settings.effort, trains=settings.trains, limits=limits,
-        samples=counts, machine=machine(run.device), tried=tuple(tried), judged=tuple(judged),
+        samples=counts, machine=machine(run.device), tried=tuple(tried),
     )  # fmt: skip
 
 

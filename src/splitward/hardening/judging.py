@@ -112,7 +112,10 @@ class Court:
         """Audit a point at every number of observations; finished trials are read, not run again."""
         defended = self._right(point.halves, point.recipe.chain)
         lost = 100 * (self.right[point.at] - defended)
-        seen = tuple(self._seen(point, k, command) for k in self.settings.observations)
+        several = self.settings.observations[
+            : None if point.recipe.chain else 1
+        ]  # a repetition of the same says nothing
+        seen = tuple(self._seen(point, k, command) for k in several)
         tried = point.tried
         return Judged(
             kind=point.kind, recipe=str(point.recipe) if tried is None else tried.recipe,

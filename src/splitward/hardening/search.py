@@ -25,7 +25,7 @@ from splitward.hardening.document import Cost, Tried
 from splitward.hardening.proxy import Proxy, measure
 from splitward.hardening.recipe import parse_recipe
 from splitward.hardening.settings import SELECTION_MOST, SELECTION_SHARE, HardenSettings
-from splitward.hardening.training import Schedule, augmentation, fit
+from splitward.hardening.training import Held, Schedule, augmentation, fit
 from splitward.models.zoo import Victim
 from splitward.split.halves import Halves
 
@@ -100,6 +100,8 @@ class Search:
         self.settings, self.ground, self.run = settings, ground, run
         self.folder = folder / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.augmented = augmentation(settings.model, settings.data)
+        self.held: tuple[str, Held] | None = None
 
     def rounds(self) -> Iterator[Tried]:
         """Every candidate of every round, as it is measured; the finalists are ``finalists`` of all of them."""
@@ -161,6 +163,14 @@ class Search:
         made.normalise.to(self.run.device)
         return made
 
+    def _held(self, at: str) -> Held:
+        """The activations at a cut; those of one cut at a time."""
+        if self.held is None or self.held[0] != at:
+            self.held = None
+            ground, run = self.ground, self.run.child(f"held/{at}")
+            self.held = at, Held(ground.halves[at], ground.victim.model, ground.learn, self.augmented, run)
+        return self.held[1]
+
     def _weights(self, candidate: Candidate, rung: int) -> Path:
         return self.folder / f"{candidate.name}-{rung}.safetensors"
 
@@ -170,10 +180,10 @@ class Search:
         assembly = self.assembly(candidate, rung)
         run = self.run.child(f"training/{candidate.name}/{rung}")
         last = rung == len(settings.scale.rungs) - 1
-        schedule = Schedule(steps, settings.batch, holds_body=not last or settings.trains == "cloud")
+        held = self._held(candidate.at) if not last or settings.trains == "cloud" else None
         fitted = fit(
-            assembly, ground.victim.model, ground.learn, ground.classes, schedule, run,
-            augmentation(settings.model, settings.data),
+            assembly, ground.victim.model, ground.learn, ground.classes, Schedule(steps, settings.batch), run,
+            self.augmented, held,
         )  # fmt: skip
         halves = assembly.halves()
         proxy = measure(

@@ -63,6 +63,7 @@ class HardenSettings(BaseModel):
     attacks: str = "all"
     samples: int | None = Field(None, ge=2)
     steps: int | None = Field(None, ge=1)
+    finalists: int | None = Field(None, ge=1)
     batch: int = Field(128, ge=2)
     curves: bool | None = None
     seed: int = Field(0, ge=0)
@@ -87,12 +88,14 @@ class HardenSettings(BaseModel):
 
     @property
     def scale(self) -> Effort:
-        """How much is tried; ``steps`` are those of the last round, the others follow."""
+        """How much is tried; ``steps`` are those of the last round, the others follow; ``finalists`` enter it."""
         effort = EFFORTS[self.effort]
         last = effort.rungs[-1][0]
         factor = 1.0 if self.steps is None else self.steps / last
-        rungs = tuple((max(1, round(steps * factor)), entering) for steps, entering in effort.rungs)
-        return Effort(effort.tries, rungs, effort.finalists, effort.proxy_steps, self.count, effort.levels)
+        finalists = self.finalists or effort.finalists
+        counts = [*(entering for _, entering in effort.rungs[:-1]), finalists]
+        rungs = tuple((max(1, round(n * factor)), count) for (n, _), count in zip(effort.rungs, counts, strict=True))
+        return Effort(effort.tries, rungs, finalists, effort.proxy_steps, self.count, effort.levels)
 
     @property
     def count(self) -> int:

@@ -19,6 +19,7 @@ from splitward.core.task import logits
 from splitward.hardening._decoder import shrunk
 from splitward.hardening.assembly import Assembly
 from splitward.models.training import RECIPES, Recipe, affine
+from splitward.split.halves import Halves
 
 DISTILLED, TEMPERATURE = 0.5, 2.0
 """Share of the loss that asks for the unhardened model's own answers, at this temperature (G. Hinton et al., 2015)."""
@@ -32,16 +33,12 @@ LARGEST_STEP = 5.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast; one cosine from the rate to nothing, after a short warming-up.
-
-    ``holds_body``: the device's own half stays as it is, and is gone through once, where the recipe has more to train.
-    """
+    """How long and how fast; one cosine from the rate to nothing, after a short warming-up."""
 
     steps: int
     batch: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    holds_body: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,19 +61,22 @@ def guessing_error(samples: Samples, classes: int) -> float:
 
 def fit(
     assembly: Assembly, teacher: nn.Module, samples: Samples, classes: int, schedule: Schedule, run: Run,
-    augmented: Recipe,
+    augmented: Recipe, held: Held | None = None,
 ) -> Fitted:  # fmt: skip
     """Train ``assembly`` in place on ``samples``; every draw is from ``run``.
 
-    ``teacher``: the unhardened model, from pixels to its output. Raises DataError for samples without labels,
-    ModelError where the loss is not finite.
+    ``teacher``: the unhardened model, from pixels to its output. ``held``: of the same halves; where the recipe has
+    something else to train, the device's own half then stays as it is, and is not gone through again. Raises DataError
+    for samples without labels, ModelError where the loss is not finite.
     """
     if samples.labels is None:
         raise DataError(f"{samples.name} has no labels to train on: use a data set with classes.")
     loop = _Loop(assembly, samples, classes, run)
     start, tail = time.perf_counter(), []
-    fresh = _Fresh(teacher, samples, schedule, augmented, run)
-    batches = _Held(assembly, fresh, schedule, run) if schedule.holds_body and loop.can_hold else fresh
+    batches: _Fresh | _Kept = _Fresh(teacher, samples, schedule, augmented, run)
+    if held is not None and loop.can_hold:
+        assembly.model.edge[0].requires_grad_(False)
+        batches = _Kept(held, schedule, run)
     parameters = [p for p in assembly.model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(max(1, schedule.steps // 20), schedule.steps))
@@ -157,28 +157,44 @@ class _Fresh:
         return _Step(pixels, batch.labels, logits(self.teacher(pixels)))
 
 
-class _Held:
-    """The device's own half and the teacher are gone through once: two augmented copies of each image, or fewer."""
+class Held:
+    """What the device's own half and the teacher make of the images, gone through once: for trainings that leave it.
 
-    def __init__(self, assembly: Assembly, fresh: _Fresh, schedule: Schedule, run: Run) -> None:
-        assembly.model.edge[0].requires_grad_(False)
-        samples = fresh.samples
-        with torch.no_grad():
-            numbers = assembly.model.edge[0](assembly.normalise(samples.images[:1])).numel()
+    Two augmented copies of each image, or as many as fit; ``run`` gives the augmentation.
+    """
+
+    def __init__(self, halves: Halves, teacher: nn.Module, samples: Samples, augmented: Recipe, run: Run) -> None:
+        fresh = _Fresh(teacher, samples, Schedule(1), augmented, run)
+        numbers = sum(spec.elements for spec in halves.activation)
         most = HELD // (4 * (numbers + samples.images[0].numel()))
         parts = torch.arange(len(samples), device=samples.images.device).repeat(COPIES)[:most].split(500)
-        steps = [fresh.seen(samples[part]) for part in parts]
+        run.progress.start("activations of the training images", len(parts))
+        steps, activations = [], []
+        for part in parts:
+            steps.append(fresh.seen(samples[part]))
+            with torch.no_grad():
+                activations.append(halves.edge(steps[-1].pixels))
+            run.progress.advance()
+        run.progress.finish()
         self.pixels, self.labels, self.wanted = (
-            torch.cat([getattr(s, name) for s in steps]) for name in ("pixels", "labels", "wanted")
+            torch.cat([getattr(step, name) for step in steps]) for name in ("pixels", "labels", "wanted")
         )
-        with torch.no_grad():
-            self.activation = torch.cat([assembly.model.edge[0](assembly.normalise(s.pixels)) for s in steps])
-        self.order = _Order(len(self.labels), schedule.batch, run.child("held"))
+        self.activation = torch.cat(activations)
+
+    def step(self, at: Tensor) -> _Step:
+        """The images of these indices."""
+        return _Step(self.pixels[at], self.labels[at], self.wanted[at], self.activation[at])
+
+
+class _Kept:
+    """Batches of what is held."""
+
+    def __init__(self, held: Held, schedule: Schedule, run: Run) -> None:
+        self.held, self.order = held, _Order(len(held.labels), schedule.batch, run)
 
     def next(self) -> _Step:
         """The next batch."""
-        at = self.order.next()
-        return _Step(self.pixels[at], self.labels[at], self.wanted[at], self.activation[at])
+        return self.held.step(self.order.next())
 
 
 class _Loop:
