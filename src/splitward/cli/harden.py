@@ -13,55 +13,63 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from splitward.hardening.document import Document, Judged
+    from splitward.hardening.settings import HardenSettings
 
 Option = typer.Option
+CUT = "edge"
+"""The name of the cut between saved halves, as in ``models.joined``."""
+
+Model = Annotated[str, Option("--model", help="Zoo name, module:factory, a .pt2 file or a folder.")]
+Data = Annotated[str, Option("--data", help="Data set of the catalogue, or a folder with class folders.")]
+At = Annotated[list[str], Option("--at", help="The cut: its last layer on the edge. Several: searched together.")]
+Points = Annotated[
+    float | None, Option("--max-accuracy-drop", help="Points of per cent that may be lost. [default: 1.0]")
+]
+EdgeCost = Annotated[
+    float | None, Option("--max-edge-cost", help="Operations on the edge, as a multiple. [default: 1.25]")
+]
+Bytes = Annotated[int | None, Option("--max-bytes", help="Bytes on the wire for one sample.")]
+Excess = Annotated[float | None, Option("--max-excess", help="Excess leakage, upper 95 % limit.")]
+Method = Annotated[
+    list[str] | None, Option("--method", help="A recipe, such as bottleneck:8+quantise:1; several. [default: all]")
+]
+Trains = Annotated[str | None, Option("--trains", help="Which half learns: both, edge or cloud. [default: both]")]
+Effort = Annotated[str | None, Option("--effort", help="quick, standard or thorough. [default: standard]")]
+Times = Annotated[
+    str | None, Option("--observations", help="Times each secret is seen; several with commas. [default: 1]")
+]
+Released = Annotated[
+    str | None, Option("--released", help="Released anyway: none, label, probabilities, logits. [default: label]")
+]
+Attacks = Annotated[str | None, Option("--attacks", help="Of the judgement: names, threat models, or all.")]
+Samples = Annotated[int | None, Option("--samples", help="Secrets of each audit. [default: by effort]")]
+Steps = Annotated[int | None, Option("--steps", help="Of the last round of training. [default: by effort]")]
+Finalists = Annotated[
+    int | None, Option("--finalists", help="Candidates that are judged by the audit. [default: by effort]")
+]
+Batch = Annotated[int | None, Option("--batch", help="Images of a training step. [default: 128]")]
+Curves = Annotated[
+    bool | None,
+    Option("--curves/--no-curves", help="Audit the papers' noise and dropout beside. [default: not if quick]"),
+]
+Seed = Annotated[int | None, Option("--seed", help="Every random draw follows from it. [default: 0]")]
+Normalise = Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")]
+Input = Annotated[str | None, Option("--input", help="CxHxW of a model that declares none.")]
+Weights = Annotated[Path | None, Option("--weights", help="A safetensors file for the model.")]
+DataDir = Annotated[Path | None, Option("--data-dir", help="Where data sets lie. [env: SPLITWARD_DATA]")]
+Trust = Annotated[bool | None, Option("--trust", help="Load a .pt2 file, which may run its author's code.")]
+Out = Annotated[Path | None, Option("--out", help="Folder of the run; an unfinished one is gone on with.")]
+Json = Annotated[bool, Option("--json", help="One JSON document on standard output, nothing else.")]
 
 
 def harden_command(
-    model: Annotated[str, Option("--model", help="Zoo name, package.module:factory, a .pt2 file or a folder.")],
-    data: Annotated[str, Option("--data", help="Data set of the catalogue, or a folder with class folders.")],
-    at: Annotated[list[str], Option("--at", help="The cut: its last layer on the edge. Several: searched together.")],
-    max_accuracy_drop: Annotated[
-        float | None, Option("--max-accuracy-drop", help="Points of per cent that may be lost. [default: 1.0]")
-    ] = None,
-    max_edge_cost: Annotated[
-        float | None, Option("--max-edge-cost", help="Operations on the edge, as a multiple. [default: 1.25]")
-    ] = None,
-    max_bytes: Annotated[int | None, Option("--max-bytes", help="Bytes on the wire for one sample.")] = None,
-    max_excess: Annotated[float | None, Option("--max-excess", help="Excess leakage, upper 95 % limit.")] = None,
-    method: Annotated[
-        list[str] | None, Option("--method", help="A recipe, such as bottleneck:8+quantise:1; several. [default: all]")
-    ] = None,
-    trains: Annotated[
-        str | None, Option("--trains", help="Which half learns: both, edge or cloud. [default: both]")
-    ] = None,
-    effort: Annotated[str | None, Option("--effort", help="quick, standard or thorough. [default: standard]")] = None,
-    observations: Annotated[
-        str | None, Option("--observations", help="Times each secret is seen; several with commas. [default: 1]")
-    ] = None,
-    released: Annotated[
-        str | None, Option("--released", help="Released anyway: none, label, probabilities, logits. [default: label]")
-    ] = None,
-    attacks: Annotated[str | None, Option("--attacks", help="Of the judgement: names, threat models, or all.")] = None,
-    samples: Annotated[int | None, Option("--samples", help="Secrets of each audit. [default: by effort]")] = None,
-    steps: Annotated[int | None, Option("--steps", help="Of the last round of training. [default: by effort]")] = None,
-    finalists: Annotated[
-        int | None, Option("--finalists", help="Candidates that are judged by the audit. [default: by effort]")
-    ] = None,
-    batch: Annotated[int | None, Option("--batch", help="Images of a training step. [default: 128]")] = None,
-    curves: Annotated[
-        bool | None,
-        Option("--curves/--no-curves", help="Audit the papers' noise and dropout beside. [default: not if quick]"),
-    ] = None,
-    seed: Annotated[int | None, Option("--seed", help="Every random draw follows from it. [default: 0]")] = None,
-    normalise: Annotated[str | None, Option("--normalise", help="MEAN:STD of a model that declares none.")] = None,
-    input: Annotated[str | None, Option("--input", help="CxHxW of a model that declares none.")] = None,
-    weights: Annotated[Path | None, Option("--weights", help="A safetensors file for the model.")] = None,
-    data_dir: Annotated[Path | None, Option("--data-dir", help="Where data sets lie. [env: SPLITWARD_DATA]")] = None,
-    trust: Annotated[bool | None, Option("--trust", help="Load a .pt2 file, which may run its author's code.")] = None,
-    out: Annotated[Path | None, Option("--out", help="Folder of the run; an unfinished one is gone on with.")] = None,
-    as_json: Annotated[bool, Option("--json", help="One JSON document on standard output, nothing else.")] = False,
-) -> int:
+    model: Model, data: Data, at: At, max_accuracy_drop: Points = None, max_edge_cost: EdgeCost = None,
+    max_bytes: Bytes = None, max_excess: Excess = None, method: Method = None, trains: Trains = None,
+    effort: Effort = None, observations: Times = None, released: Released = None, attacks: Attacks = None,
+    samples: Samples = None, steps: Steps = None, finalists: Finalists = None, batch: Batch = None,
+    curves: Curves = None, seed: Seed = None, normalise: Normalise = None, input: Input = None,
+    weights: Weights = None, data_dir: DataDir = None, trust: Trust = None, out: Out = None, as_json: Json = False,
+) -> int:  # fmt: skip
     """Search for halves whose activation tells an attacker little more than the answer, and attack them in earnest.
 
     Exit status: 0 something keeps the limits with a believable verdict; 1 nothing does; 2 wrong input.
@@ -72,6 +80,11 @@ def harden_command(
     given["methods"] = given.pop("method") or None
     settings = read_settings({k: v for k, v in given.items() if k not in {"as_json", "read_settings"}})
 
+    return run_and_show(settings, as_json, shlex.join(["splitward", *sys.argv[1:]]))
+
+
+def run_and_show(settings: HardenSettings, as_json: bool, command: str) -> int:
+    """Search, judge, print the outcome and write the report; returns the exit status."""
     from splitward.cli.progress import Bars
     from splitward.hardening.harden import RECOMMENDED, run_settings
     from splitward.report.front import write
@@ -80,7 +93,7 @@ def harden_command(
         typer.echo(f"splitward: {text}", err=True)
 
     with Bars() as progress:
-        document = run_settings(settings, progress, shlex.join(["splitward", *sys.argv[1:]]), say)
+        document = run_settings(settings, progress, command, say)
     page = write(document.model_dump(mode="json"), settings.folder)
     if as_json:
         typer.echo(document.model_dump_json(indent=1))
@@ -90,8 +103,9 @@ def harden_command(
         Console().print(render(document))
         if document.recommended is not None:
             place, defence = settings.folder / RECOMMENDED, document.judged[document.recommended].defence
-            typer.echo(f"halves: {place}\nto audit them again: splitward audit --model {place} --data {data} "
-                       f"--at edge --defence {defence}")  # fmt: skip
+            typer.echo(f"halves: {place}")
+            again = ["splitward", "audit", "--model", str(place), "--data", settings.data, "--at", CUT]
+            typer.echo(f"to audit them again: {shlex.join([*again, '--defence', defence])}")
         typer.echo(f"report: {page}")
     return 0 if document.recommended is not None else 1
 
