@@ -35,7 +35,7 @@ def document(*judged, limits=LIMITS):
     return concluded(
         Document(
             command="splitward harden", model="small", weights_sha256="0", data="tiny", at=("relu1",), seed=0,
-            effort="quick", trains="both", limits=limits, samples={"secrets": 30}, machine={},
+            effort="quick", audit_effort="quick", trains="both", limits=limits, samples={"secrets": 30}, machine={},
             tried=(tried, failed), judged=judged,
         )
     )  # fmt: skip

@@ -41,6 +41,7 @@ Times = Annotated[
 Released = Annotated[
     str | None, Option("--released", help="Released anyway: none, label, probabilities, logits. [default: label]")
 ]
+AuditEffort = Annotated[str | None, Option("--audit-effort", help="Of the attacks that judge. [default: --effort]")]
 Attacks = Annotated[str | None, Option("--attacks", help="Of the judgement: names, threat models, or all.")]
 Samples = Annotated[int | None, Option("--samples", help="Secrets of each audit. [default: by effort]")]
 Steps = Annotated[int | None, Option("--steps", help="Of the last round of training. [default: by effort]")]
@@ -65,7 +66,8 @@ Json = Annotated[bool, Option("--json", help="One JSON document on standard outp
 def harden_command(
     model: Model, data: Data, at: At, max_accuracy_drop: Points = None, max_edge_cost: EdgeCost = None,
     max_bytes: Bytes = None, max_excess: Excess = None, method: Method = None, trains: Trains = None,
-    effort: Effort = None, observations: Times = None, released: Released = None, attacks: Attacks = None,
+    effort: Effort = None, observations: Times = None, released: Released = None,
+    audit_effort: AuditEffort = None, attacks: Attacks = None,
     samples: Samples = None, steps: Steps = None, finalists: Finalists = None, batch: Batch = None,
     curves: Curves = None, seed: Seed = None, normalise: Normalise = None, input: Input = None,
     weights: Weights = None, data_dir: DataDir = None, trust: Trust = None, out: Out = None, as_json: Json = False,

@@ -113,7 +113,8 @@ class Document(Part):
     data: str
     at: tuple[str, ...]
     seed: int
-    effort: str
+    effort: str  # of the search
+    audit_effort: str  # of the attacks that judged
     trains: str
     limits: dict[str, float | int | None]
     samples: dict[str, int]
@@ -195,8 +196,8 @@ def _sentence(document: Document, judged: Sequence[Judged], best: int | None) ->
     seen = max(point.seen, key=lambda s: s.upper if s.upper is not None else -1.0)
     drop = point.drop_points
     return (
-        f"{point.recipe} at {point.at}: the strongest attack of the suite at effort {document.effort} ({seen.attack}, "
-        f"{seen.threat_model}, {seen.observations} observation{'s' if seen.observations > 1 else ''}) adds "
+        f"{point.recipe} at {point.at}: the strongest attack of the suite at effort {document.audit_effort} "
+        f"({seen.attack}, {seen.threat_model}, {seen.observations} observation{'s' if seen.observations > 1 else ''}) adds "
         f"{seen.excess if seen.excess is not None else 0.0:.3f} (upper 95 % limit {seen.upper:.3f}) of the rest to "
         f"what {seen.floor_name} tells; accuracy falls by {drop.mean:.2f} points (95 % {drop.low:.2f} to "
         f"{drop.high:.2f}, n = {drop.n:,}); {point.cost.wire_bytes:,} bytes cross; the edge costs "

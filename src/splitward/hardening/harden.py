@@ -121,7 +121,8 @@ def _document(
     }  # fmt: skip
     return Document(
         command=command, model=settings.model, weights_sha256=scene.victim.weights_sha256, data=scene.dataset.name,
-        at=settings.at, seed=settings.seed, effort=settings.effort, trains=settings.trains, limits=limits,
+        at=settings.at, seed=settings.seed, effort=settings.effort, audit_effort=settings.judged_at,
+        trains=settings.trains, limits=limits,
         samples=counts, machine=machine(run.device), tried=tuple(tried),
     )  # fmt: skip
 

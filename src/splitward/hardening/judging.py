@@ -127,8 +127,8 @@ class Court:
 
     def _seen(self, point: Point, k: int, command: str) -> Seen:
         settings, scene, victim = self.settings, self.scene, self.scene.victim
-        kept = str(Path("audits") / slug(f"{point.at}-{point.recipe}-seen-{k}"))
-        numbers = Settings(settings.count, k, settings.seed, settings.effort, settings.released)
+        kept = str(Path("audits") / slug(f"{point.at}-{point.recipe}-seen-{k}-{settings.judged_at}"))
+        numbers = Settings(settings.count, k, settings.seed, settings.judged_at, settings.released)
         roles = cast(scene.dataset.held_out, scene.public, numbers, self.run.device)
         bench = Bench(self.run, roles.secrets, None, floors=self.floors, judges=self.judges)
         name = victim.name if point.tried is None else f"{victim.name} hardened by {point.tried.recipe}"
@@ -140,7 +140,7 @@ class Court:
         target = Target(point.halves, point.recipe.chain, model=name, source=victim.source, trained=trained)
         record = audit(
             target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public, samples=settings.count,
-            observations=k, seed=settings.seed, effort=settings.effort, released=settings.released,
+            observations=k, seed=settings.seed, effort=settings.judged_at, released=settings.released,
             out=self.folder / kept, run=self.run, bench=bench, data=scene.data, command=command,
         )  # fmt: skip
         return _told(record, k, kept)

@@ -43,7 +43,7 @@ class HardenSettings(BaseModel):
 
     ``max_accuracy_drop``: in points of per cent. ``max_edge_cost``: operations on the device as a multiple of those at
     the first cut of ``at``. ``methods``: recipes to try instead of those that the plugins suggest. ``trains``: which
-    half learns.
+    half learns. ``audit_effort``: of the attacks that judge, where it is not that of the search.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +60,7 @@ class HardenSettings(BaseModel):
     effort: Literal["quick", "standard", "thorough"] = "standard"
     observations: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field((1,), min_length=1)
     released: Literal["none", "label", "probabilities", "logits"] = "label"
+    audit_effort: Literal["quick", "standard", "thorough"] | None = None
     attacks: str = "all"
     samples: int | None = Field(None, ge=2)
     steps: int | None = Field(None, ge=1)
@@ -98,9 +99,14 @@ class HardenSettings(BaseModel):
         return Effort(effort.tries, rungs, finalists, effort.proxy_steps, self.count, effort.levels)
 
     @property
+    def judged_at(self) -> str:
+        """The effort of the attacks that judge."""
+        return self.audit_effort or self.effort
+
+    @property
     def count(self) -> int:
         """Secrets of each audit."""
-        return self.samples or EFFORTS[self.effort].samples
+        return self.samples or EFFORTS[self.judged_at].samples
 
     @property
     def draws_curves(self) -> bool:
@@ -108,8 +114,11 @@ class HardenSettings(BaseModel):
         return self.effort != "quick" if self.curves is None else self.curves
 
     def numeric(self) -> dict[str, Any]:
-        """The settings that decide numbers; a folder can be gone on with only where these are the same."""
-        apart = {"out", "data_dir", "trust", "max_excess", "curves"}
+        """The settings that decide the search; a folder can be gone on with only where these are the same.
+
+        Those of the judgement may change: an audit knows its own trials.
+        """
+        apart = {"out", "data_dir", "trust", "max_excess", "curves", "audit_effort", "attacks", "samples", "released"}
         return self.model_dump(mode="json", exclude=apart)
 
 
