@@ -195,9 +195,10 @@ def _sentence(document: Document, judged: Sequence[Judged], best: int | None) ->
     point = judged[best]
     seen = max(point.seen, key=lambda s: s.upper if s.upper is not None else -1.0)
     drop = point.drop_points
+    times = f"{seen.observations} observation{'s' if seen.observations > 1 else ''}"
     return (
         f"{point.recipe} at {point.at}: the strongest attack of the suite at effort {document.audit_effort} "
-        f"({seen.attack}, {seen.threat_model}, {seen.observations} observation{'s' if seen.observations > 1 else ''}) adds "
+        f"({seen.attack}, {seen.threat_model}, {times}) adds "
         f"{seen.excess if seen.excess is not None else 0.0:.3f} (upper 95 % limit {seen.upper:.3f}) of the rest to "
         f"what {seen.floor_name} tells; accuracy falls by {drop.mean:.2f} points (95 % {drop.low:.2f} to "
         f"{drop.high:.2f}, n = {drop.n:,}); {point.cost.wire_bytes:,} bytes cross; the edge costs "
