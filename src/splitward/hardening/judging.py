@@ -12,6 +12,7 @@ from torch import Tensor
 from splitward.audit.bench import Bench
 from splitward.audit.loop import ACCURACY, Settings, audit, cast
 from splitward.audit.settings import slug
+from splitward.audit.suite import suite
 from splitward.audit.sweep import Scene
 from splitward.audit.target import Target
 from splitward.core.defence import Chain
@@ -23,9 +24,11 @@ from splitward.hardening.proxy import sent_for
 from splitward.hardening.recipe import Recipe, parse_recipe
 from splitward.hardening.search import Ground
 from splitward.hardening.settings import HardenSettings
+from splitward.models.joined import read_trained
 from splitward.models.making import machine
 from splitward.record.schema import Record
 from splitward.record.statistics import estimate
+from splitward.record.store import load
 from splitward.split.halves import Halves
 
 LEVELS = {"dropout": (0.3, 0.6, 0.9, 0.1, 0.8), "gaussian": (0.5, 1.0, 3.0, 0.2, 5.0)}
@@ -109,7 +112,7 @@ class Court:
         }
 
     def judge(self, point: Point, command: str) -> Judged:
-        """Audit a point at every number of observations; finished trials are read, not run again."""
+        """Audit a point at every number of observations; finished audits and trials are read, not run again."""
         defended = self._right(point.halves, point.recipe.chain)
         lost = 100 * (self.right[point.at] - defended)
         several = self.settings.observations[
@@ -128,16 +131,15 @@ class Court:
     def _seen(self, point: Point, k: int, command: str) -> Seen:
         settings, scene, victim = self.settings, self.scene, self.scene.victim
         kept = str(Path("audits") / slug(f"{point.at}-{point.recipe}-seen-{k}-{settings.judged_at}"))
+        name = victim.name if point.tried is None else f"{victim.name} hardened by {point.tried.recipe}"
+        trained = read_trained(self.folder / point.saved) if point.saved else dict(victim.trained)
+        target = Target(point.halves, point.recipe.chain, model=name, source=victim.source, trained=trained)
+        done = self._finished(self.folder / kept, target, k)
+        if done is not None:
+            return _told(done, k, kept)
         numbers = Settings(settings.count, k, settings.seed, settings.judged_at, settings.released)
         roles = cast(scene.dataset.held_out, scene.public, numbers, self.run.device)
         bench = Bench(self.run, roles.secrets, None, floors=self.floors, judges=self.judges)
-        name = victim.name if point.tried is None else f"{victim.name} hardened by {point.tried.recipe}"
-        trained = (
-            dict(victim.trained)
-            if point.tried is None
-            else self._provenance_of(point)
-        )  # fmt: skip
-        target = Target(point.halves, point.recipe.chain, model=name, source=victim.source, trained=trained)
         record = audit(
             target, settings.attacks, secrets=scene.dataset.held_out, public=scene.public, samples=settings.count,
             observations=k, seed=settings.seed, effort=settings.judged_at, released=settings.released,
@@ -145,10 +147,17 @@ class Court:
         )  # fmt: skip
         return _told(record, k, kept)
 
-    def _provenance_of(self, point: Point) -> dict[str, object]:
-        from splitward.models.joined import read_trained
-
-        return read_trained(self.folder / point.saved)
+    def _finished(self, folder: Path, target: Target, k: int) -> Record | None:
+        """The record of this very audit, where it is there."""
+        if not (folder / "record.json").is_file():
+            return None
+        settings, record = self.settings, load(folder)
+        asked = tuple(dict.fromkeys(e.name for e in suite(settings.attacks, settings.judged_at, k)))
+        floors = {f.released for f in record.floors if f.kind == "allowed"} or {settings.released}
+        held = (record.target.model.weights_sha256, record.target.defence, record.samples, record.seed, record.effort)
+        due = (target.weights_sha256, str(target.chain), settings.count, settings.seed, settings.judged_at)
+        same = held == due and record.asked == asked and floors == {settings.released}
+        return record if same and record.status == "complete" else None
 
 
 def _told(record: Record, k: int, kept: str) -> Seen:
