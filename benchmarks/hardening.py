@@ -1,9 +1,10 @@
 """What `splitward harden` reaches: runs its studies and collects what they wrote into results/hardening.json.
 
-    python benchmarks/hardening.py --runs FOLDER [--study mnist ...]
+    python benchmarks/hardening.py --runs FOLDER [--study mnist ...] [--collect]
 
 Each study is one command, which the file names; an interrupted one goes on from its folder. A study that was not run is
-left out of the file, or kept as it was. MNIST must lie under SPLITWARD_DATA; the X-rays are a folder of images with
+left out of the file, or kept as it was; ``--collect`` runs nothing, and takes what the folders hold, which may be a
+study whose judgement is not over. MNIST must lie under SPLITWARD_DATA; the X-rays are a folder of images with
 ``train``, ``val`` and ``test``, named by ``--xrays``, and a network of one's own with its weights by ``--own``.
 """
 
@@ -55,11 +56,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--study", action="append", choices=list(STUDIES))
+    parser.add_argument("--collect", action="store_true")
     parser.add_argument("--xrays", type=Path)
     parser.add_argument("--own", nargs=2, metavar=("MODULE:FACTORY", "WEIGHTS"))
     options = parser.parse_args()
     found = json.loads(FILE.read_text()) if FILE.is_file() else {}
     for name in options.study or STUDIES:
+        file = options.runs / name / "hardening.json"
+        if options.collect:
+            if file.is_file():
+                found[name] = kept(Document.model_validate_json(file.read_text()))
+            continue
         given = dict(STUDIES[name])
         if name == "xrays":
             if options.xrays is None or options.own is None:
@@ -70,7 +77,7 @@ def main() -> None:
         document = run_settings(settings, command=command_of(given), say=print)
         print(f"{name}: {document.sentence}")
         found[name] = kept(document)
-        FILE.write_text(json.dumps(found, indent=1) + "\n")
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
