@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from splitward.audit.densities import weigh
+from splitward.audit.draws import scales_of
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import DefenceError
 from splitward.core.registry import find
@@ -42,7 +44,21 @@ def test_the_likelihood_is_flat_in_the_cell_and_falls_outside(bits):
     width = channel.step
     assert channel.log_density(top, top + 5, 0.1) == 0  # the last cell has no outer edge
     outside = channel.log_density(top, top - width / 2 - 0.2, 0.1)
-    assert outside.item() == pytest.approx(-2.0, abs=1e-3)
+    assert outside.item() == pytest.approx(-((2 + 6) ** 2) / 2, abs=1e-2)
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_an_audit_finds_that_its_likelihood_is_that_of_what_is_sent(bits):
+    """Also where an entry is exactly 0, which is an edge between two cells: one of them is sent, and only one."""
+    channel, clean = quantise(bits), torch.tanh(3 * torch.randn(64, 12))
+    edge = torch.zeros(1, 1)
+    sent = channel.sample(edge, torch.Generator())
+    assert channel.log_density(sent, edge, 0.01) == 0
+    assert channel.log_density(-sent, edge, 0.01) < -10
+    look = weigh(
+        channel, channel, clean, scales_of(clean, channel.sample(clean, torch.Generator())), 2000, torch.Generator()
+    )
+    assert look is None or look.p > 0.01
 
 
 def test_levels():

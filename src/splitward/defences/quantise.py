@@ -15,6 +15,8 @@ from splitward.core.registry import register
 from splitward.defences._level import check_position
 
 MOST_BITS = 16
+EDGE = 6.0
+"""Tolerances that the likelihood of another cell is off at the common edge: it is no likelihood of that edge."""
 
 
 @register("defence")
@@ -57,15 +59,20 @@ class Quantise:
         """
         if not clean.is_floating_point():
             return clean
-        values = torch.round((clean.detach().clamp(-1, 1) + 1) / self.step) * self.step - 1
-        return values + (clean - clean.detach())
+        return self._nearest(clean.detach()) + (clean - clean.detach())
+
+    def _nearest(self, clean: Tensor) -> Tensor:
+        return torch.round((clean.clamp(-1, 1) + 1) / self.step) * self.step - 1
 
     def log_density(self, sent: Tensor, clean: Tensor, tolerance: float) -> Tensor:
         """0 inside the cell that ``sent`` names, falling off as a normal of ``tolerance`` outside of it; (N,).
 
-        The two cells at the ends have no outer edge.
+        The two cells at the ends have no outer edge. An edge between two cells belongs to the one that is sent for it:
+        the likelihood of the other falls off from 6 tolerances.
         """
         low = (sent - self.step / 2).masked_fill(sent <= -1 + self.step / 4, -math.inf)
         high = (sent + self.step / 2).masked_fill(sent >= 1 - self.step / 4, math.inf)
         outside = (low - clean).clamp_min(0) + (clean - high).clamp_min(0)
+        other = (self._nearest(clean.detach()) - sent).abs() > self.step / 2
+        outside = torch.where(other, outside + EDGE * tolerance, torch.zeros_like(outside))
         return -(outside**2 / (2 * tolerance**2)).reshape(len(sent), -1).sum(1)
