@@ -252,6 +252,7 @@ def test_every_check_is_described():
 TUTORIALS = {
     "adding-an-attack": ("attacks", "attack", "linear-inverse"),
     "adding-a-defence": ("defences", "defence", "rounding"),
+    "adding-a-hardening": ("hardening", "hardening", "sparse-code"),
     "adding-a-metric": ("metrics", "metric", "correlation"),
     "adding-a-data-set": ("data", "dataset", "scans"),
 }
@@ -259,7 +260,7 @@ TUTORIALS = {
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """A folder with the four tutorial files, each as its page prints it, installed as one package with entry points."""
+    """A folder with the tutorial files, each as its page prints it, installed as one package with entry points."""
     folder = tmp_path_factory.mktemp("site")
     groups = []
     for page, (group, _, name) in TUTORIALS.items():

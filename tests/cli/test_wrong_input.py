@@ -85,6 +85,7 @@ def audit(**changes):
     return words
 
 
+HARDEN = ["harden", "--model", "lenet5", "--data", "digits", "--at", "ReLU2", "--effort", "quick"]
 HERE = "cli.victims"  # tests/ is on the path
 CASES = {
     "no such command": ["attack"],
@@ -162,6 +163,18 @@ CASES = {
     "list of an unknown kind": ["list", "weapons"],
     "train an unknown model": ["train", "lenet6", "--data", "digits"],
     "train on unknown data": ["train", "lenet5", "--data", "mnits"],
+    "harden nothing": ["harden"],
+    "harden an unknown model": [*HARDEN, "--model", "lenet6"],
+    "harden at an unknown cut": [*HARDEN, "--at", "ReLU9"],
+    "harden by an unknown method": [*HARDEN, "--method", "botleneck:8"],
+    "harden by a level that is no number": [*HARDEN, "--method", "bottleneck:few"],
+    "harden with a method that is out of range": [*HARDEN, "--method", "bottleneck:0"],
+    "harden a folder without classes": [*HARDEN, "--data", "./few"],
+    "harden an unknown half": [*HARDEN, "--trains", "middle"],
+    "harden with more secrets than there are": [*HARDEN, "--samples", "100000"],
+    "harden into another audit": [*HARDEN, "--out", "used"],
+    "a folder that holds no halves": audit(model="empty"),
+    "quantisation by half a bit": audit(defence="quantise:0.5"),
     "fetch an unknown set": ["data", "fetch", "mnits"],
     "check a folder that is not there": ["data", "check", "nowhere"],
 }

@@ -46,7 +46,7 @@ def described(target: Target, data: schema.Data, measured: schema.Accuracy | Non
     return schema.Target(
         model=schema.Model(
             name=target.model, weights_sha256=target.weights_sha256, source=target.source,
-            parameters=cut.total_parameters,
+            parameters=cut.total_parameters, trained=dict(target.trained),
         ),
         data=data,
         cut=schema.Cut(

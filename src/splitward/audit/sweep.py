@@ -142,8 +142,9 @@ def run_settings(
             asked = "" if len(budgets) == 1 else f"-{budget if budget is not None else 'all'}-queries"
             seen = "" if len(settings.observations) == 1 else f"-seen-{k}"
             folder = settings.folder / slug(f"{at}-{chain}{asked}{seen}") if settings.is_sweep else settings.folder
+            victim = scene.victim
             target = Target(
-                halves[at], chain, model=scene.victim.name, source=scene.victim.source,
+                halves[at], chain, model=victim.name, source=victim.source, trained=victim.trained,
                 crossed=wired.crossed if wired else None,
             )  # fmt: skip
             if wired and wired.weights_sha256 not in (None, target.weights_sha256):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from splitward.audit.world import weights_hash
 from splitward.core.defence import Chain, Channel
@@ -22,8 +23,8 @@ class Target:
     ``crossed``: a recording of what such a device really sent, which is attacked in the place of draws.
 
     ``defence``: a chain, or one channel of ``sw.defence("dropout:0.6")``. ``model`` and ``source`` are texts for the
-    record. The weights' hash is computed; weights that are not finite raise ModelError, a defence that is described at
-    another place than its own DefenceError.
+    record, ``trained`` says where the weights come from. The weights' hash is computed; weights that are not finite
+    raise ModelError, a defence that is described at another place than its own DefenceError.
     """
 
     halves: Halves
@@ -33,6 +34,7 @@ class Target:
     source: str = ""
     weights_sha256: str = ""
     crossed: Crossed | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.defence, Chain):

@@ -20,7 +20,7 @@ def audit_command(
     file: Annotated[
         Path | None, typer.Argument(metavar="[AUDIT.toml]", help="Settings; options override them.")
     ] = None,
-    model: Annotated[str | None, Option("--model", help="Zoo name, package.module:factory, or a .pt2 file.")] = None,
+    model: Annotated[str | None, Option("--model", help="Zoo name, module:factory, a .pt2 file or a folder.")] = None,
     data: Annotated[str | None, Option("--data", help="Data set of the catalogue, or a folder of images.")] = None,
     at: Annotated[
         list[str] | None, Option("--at", help="The cut: its last layer on the edge. Several: a sweep.")

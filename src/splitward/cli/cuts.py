@@ -22,7 +22,7 @@ _MERE_RESHAPES = frozenset({
 
 
 def cuts_command(
-    model: Annotated[str, typer.Argument(metavar="M", help="Zoo name, package.module:factory, or a .pt2 file.")],
+    model: Annotated[str, typer.Argument(metavar="M", help="Zoo name, module:factory, a .pt2 file or a folder.")],
     input: Annotated[str | None, typer.Option("--input", help="CxHxW of a model that declares none.")] = None,
     normalise: Annotated[
         str | None, typer.Option("--normalise", help="MEAN:STD of a model that declares none.")

@@ -19,6 +19,7 @@ from splitward.cli.data import data_app
 from splitward.cli.demo import demo_command
 from splitward.cli.edge import edge_command
 from splitward.cli.export import export_command
+from splitward.cli.harden import harden_command
 from splitward.cli.list import list_command
 from splitward.cli.plan import plan_command
 from splitward.cli.profile import profile_command
@@ -46,6 +47,7 @@ app.command("cuts")(cuts_command)
 app.command("profile")(profile_command)
 app.command("calibrate")(calibrate_command)
 app.command("plan")(plan_command)
+app.command("harden")(harden_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("score")(score_command)

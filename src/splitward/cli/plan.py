@@ -18,7 +18,7 @@ Option = typer.Option
 
 
 def plan_command(
-    model: Annotated[str | None, Option("--model", help="Zoo name, package.module:factory, or a .pt2 file.")] = None,
+    model: Annotated[str | None, Option("--model", help="Zoo name, module:factory, a .pt2 file or a folder.")] = None,
     profile: Annotated[Path | None, Option("--profile", help="Costs of `splitward profile --out`; no torch.")] = None,
     device: Annotated[str, Option("--device", help="A device profile, a .yaml file, or measured.")] = "mobile",
     network: Annotated[str, Option("--network", help="A network profile, or a .yaml file.")] = "wifi",

@@ -20,7 +20,7 @@ Measure: TypeAlias = "Callable[[Costs, int, int], Costs]"
 
 
 def profile_command(
-    model: Annotated[str, typer.Argument(metavar="M", help="Zoo name, package.module:factory, or a .pt2 file.")],
+    model: Annotated[str, typer.Argument(metavar="M", help="Zoo name, module:factory, a .pt2 file or a folder.")],
     device: Annotated[
         str | None, Option("--device", help="Model the latency for this profile. [default: measure it here]")
     ] = None,

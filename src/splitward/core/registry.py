@@ -1,8 +1,8 @@
 """Where plugins are found: our own packages, installed entry points, and ``package.module:Name``. Free of torch itself.
 
-A plugin is a class decorated with ``@register("attack")`` (or "floor", "defence", "metric", "judgement", "dataset",
-"model") in a module of the matching package, or named by an entry point of the group ``splitward.<package>``. One file
-is enough.
+A plugin is a class decorated with ``@register("attack")`` (or "floor", "defence", "hardening", "metric", "judgement",
+"dataset", "model") in a module of the matching package, or named by an entry point of the group
+``splitward.<package>``. One file is enough.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ PACKAGES = {
     "attack": "attacks",
     "floor": "attacks",
     "defence": "defences",
+    "hardening": "hardening",
     "metric": "metrics",
     "judgement": "metrics",
     "dataset": "data",

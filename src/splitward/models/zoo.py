@@ -1,4 +1,4 @@
-"""The way in for models: a name of the zoo, ``package.module:factory``, or a ``.pt2`` file; out comes a ``Victim``."""
+"""The way in for models: a zoo name, ``package.module:factory``, a ``.pt2`` file, a folder; out comes a ``Victim``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
 from splitward.data.places import data_directory
 from splitward.models.foreign import exported_module, made_module, named_object
+from splitward.models.joined import is_saved, joined_module, read_trained
 
 SHIPPED = Path(__file__).parent / "weights"
 """The trained weights that come with the package: ``{model}-{data set}.safetensors``."""
@@ -62,7 +63,8 @@ def load_model(
     ``spec``: a name of the zoo (``lenet5``; with ``data`` its weights trained on that data set, without ``data``
     untrained weights of a fixed seed), the name of shipped weights (``lenet5-mnist``: to audit a model on data that it
     was not trained on), ``package.module:factory`` (a function without arguments that returns an ``nn.Module``, or a
-    module itself; looked for in the current directory too), or a ``.pt2`` file of ``torch.export``.
+    module itself; looked for in the current directory too), a ``.pt2`` file of ``torch.export``, or a folder of two
+    halves, as ``splitward harden`` writes it.
 
     ``trust``: needed for a ``.pt2`` file. ``normalise``: ``MEAN:STD``; without it the model's own attribute
     ``normalisation``, else none. ``input``: (C, H, W); without it the model's own attribute ``input``, else the data
@@ -76,8 +78,9 @@ def load_model(
         if weights is not None:
             raise ModelError(f"{spec} holds its own weights: leave the other weights file ({weights}) away.")
         module, source = exported_module(Path(spec), trust), spec
-    elif ":" in spec:
+    elif ":" in spec or _is_folder(spec):
         module, source = build(spec, None, Run(), f"zoo/{spec}"), spec
+        trained = read_trained(Path(spec)) if _is_folder(spec) else {}
         if weights is not None:
             trained, source = load_weights(module, weights), f"{spec} with {weights}"
     else:
@@ -116,15 +119,20 @@ def find_model(name: str) -> Callable[..., nn.Module]:
     try:
         constructor: Callable[..., nn.Module] = find("model", name)
     except RegistryError as error:
-        raise ModelError(f"{error} A model can also be package.module:factory, or a .pt2 file.") from None
+        raise ModelError(
+            f"{error} A model can also be package.module:factory, a .pt2 file or a folder of halves."
+        ) from None
     return constructor
 
 
 def build(spec: str, classes: int | None, run: Run, role: str) -> nn.Module:
     """A fresh network (a zoo name or ``package.module:factory``) with weights drawn from ``role`` of ``run``.
 
-    ``classes``: the width of a zoo network's output; None is the network's own default.
+    A folder of halves comes with its own weights. ``classes``: the width of a zoo network's output; None is the
+    network's own default.
     """
+    if _is_folder(spec):
+        return joined_module(Path(spec))
     if ":" in spec:
         with run.constructing("import"):  # what a module draws while it is imported must not shift the weights
             found = named_object(spec)
@@ -133,6 +141,11 @@ def build(spec: str, classes: int | None, run: Run, role: str) -> nn.Module:
     constructor = find_model(spec)
     with run.constructing(role):
         return constructor() if classes is None else constructor(classes)
+
+
+def _is_folder(spec: str) -> bool:
+    """Whether it is a folder of two halves, and no model of the zoo hides it."""
+    return is_saved(spec) and spec not in discover("model")
 
 
 def find_weights(model: str, data: str, data_dir: Path | None = None) -> Path:
@@ -233,7 +246,11 @@ def _declared(model: object) -> tuple[int, int, int] | None:
 
 def model_shape(spec: str) -> tuple[int, int, int] | None:
     """The input that a model of the zoo or ``package.module:factory`` declares, without making a zoo network."""
-    return declared_input(build(spec, None, Run(), f"zoo/{spec}")) if ":" in spec else _declared(find_model(spec))
+    return (
+        declared_input(build(spec, None, Run(), f"zoo/{spec}"))
+        if ":" in spec or _is_folder(spec)
+        else _declared(find_model(spec))
+    )
 
 
 def dataset_shape(data: str | None) -> tuple[int, int, int] | None:

@@ -52,6 +52,7 @@ class Model(Part):
     weights_sha256: str
     source: str = ""  # "shipped", "trained here", a path, module:factory
     parameters: int = 0
+    trained: Parameters = {}  # how: data, steps or epochs, seed, recipe; of a hardened model also from which weights
 
 
 class Data(Part):
@@ -317,7 +318,6 @@ SCALES = {
     "perceptual": Scale(higher_is_closer=False),
 }
 """Our own metrics and judgements; a record carries the scales of any others in ``scales``."""
-
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """Secrets, labels and reconstructions by the key that a floor or a trial names: (N, C, H, W) float32, labels int64."""

@@ -1,0 +1,84 @@
+"""What `splitward harden` reaches: runs its studies and collects what they wrote into results/hardening.json.
+
+    python benchmarks/hardening.py --runs FOLDER [--study mnist ...] [--collect]
+
+Each study is one command, which the file names; an interrupted one goes on from its folder. A study that was not run is
+left out of the file, or kept as it was; ``--collect`` runs nothing, and takes what the folders hold, which may be a
+study whose judgement is not over. MNIST must lie under SPLITWARD_DATA; the X-rays are a folder of images with
+``train``, ``val`` and ``test``, named by ``--xrays``, and a network of one's own with its weights by ``--own``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from splitward.hardening.document import Document
+from splitward.hardening.harden import run_settings
+from splitward.hardening.settings import read_settings
+
+FILE = Path(__file__).parent.parent / "results" / "hardening.json"
+STUDIES: dict[str, dict[str, Any]] = {
+    "digits": {
+        "model": "lenet5", "data": "digits", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 2.0,
+        "methods": ("bottleneck:8+collapse:1+quantise:1",), "steps": 600, "batch": 64, "samples": 60,
+    },
+    "mnist": {
+        "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
+        "max_excess": 0.03, "observations": "1,20", "samples": 100, "steps": 1200,
+        "methods": ("bottleneck:12+collapse:0.3+quantise:1",),
+    },
+    "xrays": {
+        "at": ("layer1",), "effort": "quick", "max_accuracy_drop": 2.0, "samples": 60, "steps": 400, "batch": 64,
+    },
+}  # fmt: skip
+
+
+def command_of(given: dict[str, Any]) -> str:
+    """A study as the command line writes it."""
+    words = ["splitward", "harden"]
+    for name, value in given.items():
+        option = "--method" if name == "methods" else f"--{name.replace('_', '-')}"
+        for item in value if isinstance(value, tuple) else (value,):
+            words += [option, str(item)]
+    return shlex.join(words)
+
+
+def kept(document: Document) -> dict[str, Any]:
+    """What the file of results keeps of a study."""
+    return document.model_dump(mode="json", exclude={"format", "version"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--study", action="append", choices=list(STUDIES))
+    parser.add_argument("--collect", action="store_true")
+    parser.add_argument("--xrays", type=Path)
+    parser.add_argument("--own", nargs=2, metavar=("MODULE:FACTORY", "WEIGHTS"))
+    options = parser.parse_args()
+    found = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    for name in options.study or STUDIES:
+        file = options.runs / name / "hardening.json"
+        if options.collect:
+            if file.is_file():
+                found[name] = kept(Document.model_validate_json(file.read_text()))
+            continue
+        given = dict(STUDIES[name])
+        if name == "xrays":
+            if options.xrays is None or options.own is None:
+                continue
+            model, weights = options.own
+            given = {"model": model, "weights": weights, "data": str(options.xrays), **given}
+        settings = read_settings({**given, "out": options.runs / name})
+        document = run_settings(settings, command=command_of(given), say=print)
+        print(f"{name}: {document.sentence}")
+        found[name] = kept(document)
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
