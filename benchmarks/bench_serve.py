@@ -23,6 +23,7 @@ import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ def started(words: list[str], ready: str = "ready") -> Iterator[Server]:
             break
     else:
         raise SystemExit("".join(lines))
+    threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop a server that logs
     try:
         yield Server(process, address)
     finally:
