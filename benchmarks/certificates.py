@@ -48,7 +48,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 FILE, FIGURE, CURVES = (RESULTS / n for n in ("certificates.json", "certificates.svg", "defence-curves.json"))
 CUTS, LEVELS, COUNTS = ("ReLU2", "pool2"), (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), (1, 20)
 DITHERS = (0.03, 0.1)
-NOISE, TIMES, MANY = 2.0, (1, 4, 16, 64), 1000
+NOISE, TIMES, MANY = 2.0, (1, 4, 16), 1000
 SECRETS, SAMPLES = 100, 16
 AT_ONCE = 1000
 """Observations that are inverted at once."""
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--cut", action="append", choices=CUTS, help="of the first part")
     parser.add_argument("--how", action="append", choices=["fresh", "keyed", "frames"], help="of the second part")
     parser.add_argument("--times", action="append", type=int, help="observations of the second part")
-    parser.add_argument("--steps", type=int, default=400, help="training steps of a decoder of the second part")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of a decoder of the second part")
     parser.add_argument("-o", "--out", type=Path, default=FILE)
     options = parser.parse_args()
     parts = options.part or ["bounds", "repeats"]
