@@ -28,7 +28,7 @@ from splitward.split import export
 
 CPU = torch.device("cpu")
 CUTS = ["conv1", "ReLU1", "pool1", "conv2", "ReLU2", "pool2", "flatten", "fc1", "fc1act", "fc2", "fc2act", "fc3"]
-LEVELS = {"gaussian": 0.3, "laplace": 0.2, "dropout": 0.3, "dropout-rescaled": 0.3}
+LEVELS = {"gaussian": 0.3, "laplace": 0.2, "dropout": 0.3, "dropout-rescaled": 0.3, "quantise": 6, "clip": 4.0}
 DEFENCES = ["none", *(f"{k}:{LEVELS.get(k, 0.3)}{at}" for k in sorted(discover("defence")) for at in ("", "@input"))]
 BREAKAGES = ["zero steps", "wrong sign", "shuffled activations"]
 

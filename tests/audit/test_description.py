@@ -28,7 +28,7 @@ from splitward.record.descriptions import FALSE_ALARM, misfits
 from splitward.record.schema import Record
 
 CPU = torch.device("cpu")
-LEVELS = {"gaussian": 0.5, "laplace": 0.5, "dropout": 0.3, "dropout-rescaled": 0.3}
+LEVELS = {"gaussian": 0.5, "laplace": 0.5, "dropout": 0.3, "dropout-rescaled": 0.3, "quantise": 6, "clip": 4.0}
 KINDS = sorted(discover("defence"))
 
 
@@ -74,7 +74,7 @@ def test_every_registered_defence_fits_its_own_description(few, kind, position):
     (found,) = examine(world_with(made(kind, LEVELS.get(kind, 0.5), position)), Run(0, CPU))
     assert found.sampler.p > 1e-3
     assert found.density is None or found.density.p > 1e-3
-    assert (found.density is None) == (made(kind, 0.5).log_density(*torch.ones(2, 1, 1), 0.1) is None)
+    assert (found.density is None) == (made(kind, LEVELS.get(kind, 0.5)).log_density(*torch.ones(2, 1, 1), 0.1) is None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from splitward.reproduce import costs, privacy
+from splitward.bounds import accounting
+from splitward.reproduce import costs
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
 from splitward.reproduce.rows import LIKE, Rows, Undecided, trainings
 from splitward.reproduce.target import targets
@@ -136,8 +137,8 @@ def test_gaps_between_parallel_lines_are_their_distance():
 def test_epsilon_of_the_gaussian_mechanism():
     """delta at the epsilon is the delta that was asked for; far out, epsilon is near ratio^2 / 2 + ratio z."""
     for ratio in (0.5, 2.5, 70.0):
-        assert privacy.gaussian_delta(privacy.gaussian_epsilon(ratio), ratio) == pytest.approx(1e-5, rel=1e-3)
-    assert privacy.gaussian_epsilon(70.0) == pytest.approx(70**2 / 2 + 70 * 4.265, rel=1e-3)
+        assert accounting.gaussian_delta(accounting.gaussian_epsilon(ratio), ratio) == pytest.approx(1e-5, rel=1e-3)
+    assert accounting.gaussian_epsilon(70.0) == pytest.approx(70**2 / 2 + 70 * 4.265, rel=1e-3)
 
 
 def test_the_costs_of_figure_2_are_the_planners():

@@ -34,6 +34,23 @@ def test_the_device_draws_what_was_audited(text):
     assert compare(ours, theirs, clean, scales_of(clean, ours, theirs)).p > 1e-4
 
 
+@pytest.mark.parametrize("text", ["quantise:1", "quantise:6", "clip:1.5", "clip:2+quantise:3"])
+def test_what_has_no_chance_in_it_is_what_was_audited(text):
+    """The very same numbers, and so a repetition is the same message."""
+    clean = np.random.default_rng(1).normal(0, 1, (200, 2, 5)).astype(np.float32)
+    sent = numpy_draw(text, clean)
+    expected = parse_chain(text).sample(torch.from_numpy(clean), torch.Generator())
+    assert sent.dtype == np.float32
+    np.testing.assert_allclose(sent, expected.numpy(), atol=2e-6)
+    assert Draws(text).repeats
+
+
+@pytest.mark.parametrize("text", ["quantise:0", "quantise:1.5", "quantise:17", "clip:0", "clip:-1", "dropout:1"])
+def test_a_level_that_a_defence_does_not_take_is_refused(text):
+    with pytest.raises(DefenceError, match="lies outside of what"):
+        Draws(text)
+
+
 @pytest.mark.parametrize(("one", "other"), [("dropout:0.6", "dropout:0.55"), ("gaussian:0.7", "laplace:0.5")])
 def test_the_two_sample_test_sees_a_difference(one, other):
     clean = torch.from_numpy(CLEAN)

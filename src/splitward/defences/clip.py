@@ -22,6 +22,7 @@ class Clip:
     Without randomness. ``clip:C+gaussian:S`` is differentially private (``bounds.accounting``). Raises DefenceError for
     a level that is not a number above 0, up to 1e6.
 
+    >>> import torch
     >>> Clip(5.0).sample(torch.tensor([[6.0, 8.0], [0.3, 0.4]]), torch.Generator())
     tensor([[3.0000, 4.0000],
             [0.3000, 0.4000]])

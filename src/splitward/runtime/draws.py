@@ -102,6 +102,17 @@ def _laplace(clean: Array, level: float, stream: Stream) -> Array:
     return _added(clean, level, stream.laplace(clean.shape))
 
 
+def _clip(clean: Array, level: float, _stream: Stream) -> Array:
+    norm = float(np.linalg.norm(clean.astype(np.float64)))
+    return clean if norm <= level else clean * clean.dtype.type(level / norm)  # type: ignore[operator]
+
+
+def _quantise(clean: Array, level: float, _stream: Stream) -> Array:
+    step, one = clean.dtype.type(2 / ((1 << int(level)) - 1)), clean.dtype.type(1)
+    nearest: Array = np.rint((np.clip(clean, -one, one) + one) / step) * step - one  # type: ignore[operator]
+    return nearest
+
+
 def _added(clean: Array, level: float, noise: Doubles) -> Array:
     grid = 2.0 ** (math.floor(math.log2(level)) - GRID)
     sent: Array = (np.rint((clean.astype(np.float64) + level * noise) / grid) * grid).astype(clean.dtype)
@@ -109,12 +120,16 @@ def _added(clean: Array, level: float, noise: Doubles) -> Array:
 
 
 KINDS: dict[str, Callable[[Array, float, Stream], Array]] = {
+    "clip": _clip,
     "dropout": _dropout,
     "dropout-rescaled": _dropout_rescaled,
     "gaussian": _gaussian,
     "laplace": _laplace,
+    "quantise": _quantise,
 }
 """The kinds that a device can draw; each is that of ``splitward.defences``."""
+WITHOUT_CHANCE = ("clip", "quantise")
+MOST_BITS = 16
 
 
 def parse(text: str) -> tuple[Noise, ...]:
@@ -133,10 +148,17 @@ def _parse_one(text: str) -> Noise:
     kind, level, position = match[1], _number(match[2]), match[3]
     if kind not in KINDS:
         raise DefenceError(f"this device cannot draw the defence {kind!r}; it draws {', '.join(KINDS)}.")
-    below = 1.0 if kind.startswith("dropout") else math.nextafter(LARGEST_SCALE, math.inf)
-    if not 0 <= level < below:
-        raise DefenceError(f"the level of {text!r} lies outside of what {kind} takes, 0 to below {below:,g}.")
+    if not _takes(kind, level):
+        raise DefenceError(f"the level of {text!r} lies outside of what {kind} takes.")
     return Noise(kind, level, "input" if position == "input" else "wire")
+
+
+def _takes(kind: str, level: float) -> bool:
+    if kind == "quantise":
+        return level in range(1, MOST_BITS + 1)
+    if kind == "clip":
+        return 0 < level <= LARGEST_SCALE
+    return 0 <= level < 1 if kind.startswith("dropout") else 0 <= level <= LARGEST_SCALE
 
 
 def _number(text: str) -> float:
@@ -159,7 +181,7 @@ class Draws:
     @property
     def repeats(self) -> bool:
         """Whether an input that is sent again is sent as the same numbers: keyed noise, or none at all."""
-        return self._key is not None or all(c.level == 0 for c in self.channels)
+        return self._key is not None or all(c.level == 0 or c.kind in WITHOUT_CHANCE for c in self.channels)
 
     def streams(self, inputs: Sequence[Array]) -> list[Stream]:
         """A stream for each input."""
