@@ -197,3 +197,17 @@ def test_says_what_is_wrong_in_one_sentence(case, here, capsys):
     for path, content in before.items():
         assert path.read_bytes() == content  # nothing that was there is lost
     assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize(("command", "extra"), [("edge", "edge"), ("cloud", "cloud"), ("audit", "audit")])
+def test_a_package_that_is_not_there_is_named_with_its_extra(command, extra, monkeypatch, capsys):
+    def missing(*_words, **_settings):
+        raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime")
+
+    monkeypatch.setattr("splitward.cli.main.app", missing)
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "something"])
+    assert stopped.value.code == 2
+    assert f"onnxruntime is not installed, which this command needs: pip install 'splitward[{extra}]'" in (
+        capsys.readouterr().err
+    )

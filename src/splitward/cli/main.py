@@ -94,11 +94,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        fail(_told(error), WRONG)
+        fail(_told(error, words), WRONG)
 
 
-def _told(error: Exception) -> str:
+EXTRAS = ("edge", "cloud", "export")
+"""Commands whose packages are an extra of their own name; all others need ``audit``."""
+
+
+def _told(error: Exception, words: Sequence[str]) -> str:
     """One sentence for an error that is not one of ours."""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("splitward"):
+        extra = next((word for word in words[:1] if word in EXTRAS), "audit")
+        return f"the package {error.name} is not installed, which this command needs: pip install 'splitward[{extra}]'"
     formatted = getattr(error, "format_message", None)  # click's own errors of usage
     if callable(formatted):
         return f"{str(formatted()).rstrip('.')}; see `splitward --help`"
