@@ -170,7 +170,8 @@ print([m for m in sys.modules if m.split(".")[0] in ("torch", "onnx", "PIL")])
 def test_the_device_needs_no_torch_and_answers_soon(scene):
     """Processor time, which another load does not change: 1 s; memory of its own at most 60 MiB.
 
-    What is resident in all (107 to 126 MiB were seen) also counts pages of shared libraries, as many as the kernel maps.
+    What is resident in all (107 to 126 MiB were seen) also counts pages of shared libraries, as many as the kernel
+    maps.
     """
     _, _, weights, folder = scene
     with served(MinimalServer(weights)) as port:
