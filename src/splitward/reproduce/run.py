@@ -94,7 +94,7 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
 
 def _version(record: Record) -> str:
     """What a record was made with."""
-    return f"{record.environment.splitward} {record.environment.commit or ''}".strip()
+    return f"{record.environment.splitward} {(record.environment.commit or '')[:9]}".strip()
 
 
 def _of_one_victim(records: Mapping[Need, Record], out: Path) -> None:
