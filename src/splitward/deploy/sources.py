@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splitward.audit.sweep import CLAIM
 from splitward.audit.target import Target
 from splitward.core.defence_text import parse_chain
 from splitward.core.errors import BundleError, RecordError
@@ -24,8 +25,6 @@ from splitward.split.halves import export
 
 PARITY_IMAGES = 256
 """Public images on which the halves are compared, at most."""
-
-CLAIM = "audit.json"
 
 
 @dataclass(frozen=True)

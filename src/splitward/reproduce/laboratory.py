@@ -138,19 +138,6 @@ class Place:
         }
 
 
-@cache
-def _place(scale: Scale, data: str, victim: int, data_dir: Path | None) -> Place:
-    """One for all audits of a process."""
-    return Place(scale, data, victim, data_dir, Silent())
-
-
-def _alone(scale: Scale, data_dir: Path | None, need: Need, folder: Path, threads: int) -> Need:
-    """One audit, in a process of its own."""
-    torch.set_num_threads(threads)
-    _place(scale, need.data, need.victim, data_dir).audit(need, folder)
-    return need
-
-
 class Laboratory:
     """Every record of one scale below ``out``; unfinished audits are gone on with."""
 
@@ -173,6 +160,11 @@ class Laboratory:
         """Whether its record is there."""
         return (self.folder(need) / store.RECORD).is_file()
 
+    def audit(self, need: Need) -> Need:
+        """Run one."""
+        self.place(need.data, need.victim).audit(need, self.folder(need))
+        return need
+
     def run(self, needs: Sequence[Need], workers: int = 1) -> Iterator[Need]:
         """Run those that are not finished, data set by data set; yields each as it is done.
 
@@ -188,13 +180,12 @@ class Laboratory:
 
     def _one_by_one(self, due: Sequence[Need]) -> Iterator[Need]:
         for need in due:
-            self.place(need.data, need.victim).audit(need, self.folder(need))
-            yield need
+            yield self.audit(need)
 
     def _side_by_side(self, due: Sequence[Need], workers: int) -> Iterator[Need]:
         threads = max(1, torch.get_num_threads() // workers)
         pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="1*n_jobs")
-        tasks = (delayed(_alone)(self.scale, self.data_dir, need, self.folder(need), threads) for need in due)
+        tasks = (delayed(_alone)(self.scale, self.out, self.data_dir, need, threads) for need in due)
         done: Iterator[Need] = pool(tasks)
         return done
 
@@ -212,3 +203,15 @@ class Laboratory:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(path, self.place(data).yardsticks())
+
+
+@cache
+def _laboratory(scale: Scale, out: Path, data_dir: Path | None) -> Laboratory:
+    """One for all audits of a process."""
+    return Laboratory(scale, out, data_dir)
+
+
+def _alone(scale: Scale, out: Path, data_dir: Path | None, need: Need, threads: int) -> Need:
+    """One audit, in a process of its own."""
+    torch.set_num_threads(threads)
+    return _laboratory(scale, out, data_dir).audit(need)

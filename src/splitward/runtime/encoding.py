@@ -33,13 +33,16 @@ _WINDOW_LIMIT_BYTES = 1 << 23
 """Of a frame, as RFC 8878 recommends decoders to support."""
 
 
-def encode(tensor: Array, encoding: str, level: int = 3) -> bytes:
-    """The bytes of ``tensor`` (N, *shape) under ``encoding``; "" is the plain form. Raises WireError."""
+def encode(tensor: Array, encoding: str, level: int = 3, scale: tuple[float, float] | None = None) -> bytes:
+    """The bytes of ``tensor`` (N, *shape) under ``encoding``; "" is the plain form. Raises WireError.
+
+    ``scale``: (low, step) of int8 for every sample; None takes each sample's own, which tells its extremes.
+    """
     precision, zstd = _parts(encoding, tensor.dtype)
     if precision == "fp16":
         data = _halve(tensor)
     elif precision == "int8":
-        data = _quantise(tensor)
+        data = _quantise(tensor, scale)
     else:
         data = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
     return zstandard.ZstdCompressor(level=level, write_content_size=True).compress(data) if zstd else data
@@ -85,13 +88,15 @@ def _halve(tensor: Array) -> bytes:
     return bytes(half.tobytes())
 
 
-def _quantise(tensor: Array) -> bytes:
+def _quantise(tensor: Array, scale: tuple[float, float] | None) -> bytes:
     if not bool(np.isfinite(tensor).all()):
         raise WireError("the tensor holds numbers that are not finite, which int8 cannot carry.")
     rows = np.asarray(tensor, np.float32).reshape(len(tensor), -1)
-    low = rows.min(axis=1, keepdims=True)
-    step = (rows.max(axis=1, keepdims=True).astype(np.float64) - low) / 255
-    step = step.astype(np.float32)
+    if scale is None:
+        low = rows.min(axis=1, keepdims=True)
+        step = ((rows.max(axis=1, keepdims=True).astype(np.float64) - low) / 255).astype(np.float32)
+    else:
+        low, step = (np.full((len(rows), 1), value, np.float32) for value in scale)
     scaled = (rows - low) / np.where(step > 0, step, np.float32(1))
     numbers = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return bytes(np.concatenate([low, step], axis=1).astype("<f4").tobytes() + numbers.tobytes())

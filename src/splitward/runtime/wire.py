@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from splitward.core.errors import WireError
@@ -41,12 +40,6 @@ class Scale:
             raise WireError(f"int8 needs a range of values, not {least:g} to {largest:g}.")
         step = np.float32((largest - least) / STEPS)
         return cls(-(step * np.float32(round(-least / float(step)))), step)
-
-    def quantise(self, values: Array) -> NDArray[np.uint8]:
-        """The nearest q of each value; those beyond the range get the last one of their end."""
-        scaled = (values.astype(np.float32) - self.low) / self.step
-        nearest: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, STEPS)).astype(np.uint8)
-        return nearest
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,4 @@ class Packing:
         if not stated.startswith("int8"):
             return encoding.encode(tensor, stated)
         scale = Scale.of(*self.ranges[index])
-        head = np.tile(np.array([scale.low, scale.step], "<f4"), len(tensor))
-        data = head.tobytes() + scale.quantise(tensor).tobytes()
-        return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(data) if self.zstd else data
+        return encoding.encode(tensor, stated, scale=(float(scale.low), float(scale.step)))
