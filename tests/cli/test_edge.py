@@ -101,6 +101,12 @@ def test_wrong_usage_is_one_sentence(scene, capsys, more, told):
     assert error.count("\n") == 1
 
 
+def test_a_folder_without_images_is_wrong_usage(scene, capsys, tmp_path):
+    (tmp_path / "bare").mkdir()
+    assert run(*scene[0], "--cloud", "127.0.0.1:1", "--images", tmp_path / "bare") == 2
+    assert "holds no image" in capsys.readouterr().err
+
+
 def test_another_key_or_a_changed_bundle_is_refused(scene, capsys):
     words, _, _, folder = scene
     signing.make_pair(folder / "others")

@@ -132,10 +132,14 @@ def read_settings(file: Path | None, given: dict[str, Any]) -> AuditSettings:
     try:
         return AuditSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = _told(first["loc"])
-        known = "; known are " + ", ".join(AuditSettings.model_fields) if first["type"] == "extra_forbidden" else ""
-        raise UsageError(f"{name} = {first.get('input')!r} is wrong: {_lower(first['msg'])}{known}.") from error
+        raise refusal(error, AuditSettings) from error
+
+
+def refusal(error: ValidationError, settings: type[BaseModel]) -> UsageError:
+    """One sentence of ours for the first thing that was wrong in ``settings``."""
+    first = error.errors()[0]
+    known = "; known are " + ", ".join(settings.model_fields) if first["type"] == "extra_forbidden" else ""
+    return UsageError(f"{_told(first['loc'])} = {first.get('input')!r} is wrong: {_lower(first['msg'])}{known}.")
 
 
 def _told(place: tuple[int | str, ...]) -> str:

@@ -116,6 +116,7 @@ def _inputs(edge: Edge, folder: Path | None, watch: float | None) -> Iterator[Na
     """Names and pixels (1, C, H, W), as the audit reads them."""
     import numpy as np
 
+    from splitward.core.errors import UsageError
     from splitward.data.images import frames, images_in, read_image
 
     channels, height, width = edge.bundle.manifest.input.shape
@@ -131,6 +132,8 @@ def _inputs(edge: Edge, folder: Path | None, watch: float | None) -> Iterator[Na
             if path not in seen:
                 seen.add(path)
                 yield str(path.relative_to(folder)), np.divide(read_image(path, shape)[None], scale, dtype=np.float32)
+        if watch is None and not seen:
+            raise UsageError(f"{folder} holds no image; name a folder with images, or --watch it.")
         if watch is None:
             return
         time.sleep(watch)

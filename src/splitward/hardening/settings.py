@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from splitward.audit.settings import slug
-from splitward.core.errors import UsageError
+from splitward.audit.settings import refusal, slug
 
 SELECTION_SHARE, SELECTION_MOST = 0.2, 6000
 """Of the training images: what the search measures on, and never trains on."""
@@ -127,6 +126,4 @@ def read_settings(given: dict[str, Any]) -> HardenSettings:
     try:
         return HardenSettings.model_validate({k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise UsageError(f"{name} = {first.get('input')!r} is wrong: {first['msg']}.") from error
+        raise refusal(error, HardenSettings) from error

@@ -93,7 +93,7 @@ def _read(folder: Path, keys: Iterable[Ed25519PublicKey], kind: type[M]) -> Bund
     manifest = manifests.decode(encoded, folder / MANIFEST)
     if not isinstance(manifest, kind):
         due = "edge" if kind is EdgeManifest else "cloud"
-        raise BundleError(f"{folder} is the bundle of a {manifest.role}, and one of the {due} is due.")
+        raise BundleError(f"{folder} is a bundle of the {manifest.role}, and one of the {due} is due.")
     contents = {}
     for name, due_file in manifest.files.items():
         content = _content(folder / name, due_file.size)
