@@ -29,6 +29,8 @@ CUTS = {
     "mnist": ("lenet5", ("conv1", "ReLU2")),
     "cifar10": ("cifar-cnn", ("conv11", "ReLU22", "ReLU32")),
 }
+UNSEEING = "no-public-data"
+"""The attack of one who holds no picture: a row of its own, where it is named."""
 ATTACKS = "rmle,prior-guided,inverse-network,shadow-model"
 HEADINGS = ("dataset", "cut", "threat_model", "attack", "psnr_db", "ssim", "exact_share", "floor_psnr_db", "floor_ssim")
 
@@ -41,7 +43,8 @@ def exact_share(record: Record, trial: Trial) -> float:
 
 def row(record: Record, threat_model: ThreatModel, command: str) -> dict[str, Any] | None:
     """The strongest attack that one threat model may run, by SSIM, both of its numbers, and the strongest floor."""
-    trials = [t for t in record.trials if may_run(threat_model, t.threat_model) and "ssim" in t.metrics]
+    may = [t for t in record.trials if may_run(threat_model, t.threat_model) and "ssim" in t.metrics]
+    trials = [t for t in may if t.attack != UNSEEING] or may
     if not trials:
         return None
     best = max(trials, key=lambda t: (t.metrics["ssim"].mean, t.metrics["psnr"].mean))
@@ -76,7 +79,8 @@ def row(record: Record, threat_model: ThreatModel, command: str) -> dict[str, An
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two rows are of the same cell of the table."""
-    return all(one[k] == other[k] for k in ("dataset", "cut", "threat_model"))
+    cells = [(r["dataset"], r["cut"], r["threat_model"], r["attack"] == UNSEEING) for r in (one, other)]
+    return cells[0] == cells[1]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -101,7 +105,8 @@ def main() -> None:
         for at in cuts:
             if options.data not in (None, dataset) or options.at not in (None, at):
                 continue
-            here = [r for r in rows if r["dataset"] == dataset and r["cut"] == at]
+            unseeing = options.attacks == UNSEEING
+            here = [r for r in rows if (r["dataset"], r["cut"], r["attack"] == UNSEEING) == (dataset, at, unseeing)]
             known = [r for r in here if r["effort"] == options.effort and r["samples"] == options.samples]
             if known and not options.again:
                 continue
@@ -113,9 +118,10 @@ def main() -> None:
             record = sw.audit(
                 target, options.attacks, secrets=data.held_out, public=data.public, samples=options.samples,
                 effort=options.effort, released="logits", data=Data(name=dataset),
-                out=options.out.parent / "runs" / f"strength-{dataset}-{at}-{options.effort}",
+                out=options.out.parent / "runs" / f"strength-{dataset}-{at}-{options.effort}{'-unseeing' * unseeing}",
             )  # fmt: skip
-            new = [found for name in STRENGTH if (found := row(record, name, command)) is not None]
+            models: tuple[ThreatModel, ...] = ("query-free",) if unseeing else STRENGTH
+            new = [found for name in models if (found := row(record, name, command)) is not None]
             rows = [r for r in rows if not any(same(r, n) for n in new)] + new
             options.out.parent.mkdir(exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")

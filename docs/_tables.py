@@ -93,7 +93,7 @@ def by_rule(document: dict[str, Any]) -> str:
 def by_strength(rows: Rows) -> str:
     """The strongest attack of each threat model at each cut, beside the best published for that cell."""
     cells = [
-        [f"{one['dataset']} `{one['cut']}`", one["threat_model"], one["attack"],
+        [f"{one['dataset']} `{one['cut']}`", knowledge(one), one["attack"],
          f"{one['psnr_db']:.1f} ({one['psnr_low_db']:.1f} to {one['psnr_high_db']:.1f})",
          f"{one['ssim']:.3f} ({one['ssim_low']:.3f} to {one['ssim_high']:.3f})", f"{one['exact_share']:.0%}",
          published(one), f"{one['floor_psnr_db']:.1f} / {one['floor_ssim']:.3f}",
@@ -105,6 +105,12 @@ def by_strength(rows: Rows) -> str:
         "floor, dB / SSIM", "effort",
     )  # fmt: skip
     return markdown(headings, cells)
+
+
+def knowledge(one: dict[str, Any]) -> str:
+    """The threat model of a cell, and that there was no public data where there was none."""
+    unseeing = one["attack"] == "no-public-data"
+    return f"{one['threat_model']}, no public data" if unseeing else str(one["threat_model"])
 
 
 def published(one: dict[str, Any]) -> str:

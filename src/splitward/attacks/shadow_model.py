@@ -42,9 +42,16 @@ def blinded(edge: Edge) -> Edge:
     return copied
 
 
+@torch.no_grad()
+def refuse_unlabelled(knowledge: QueryFree, pictures: Samples, run: Run) -> None:
+    """Raise NotApplicable where the task needs labels that the pictures lack, before any work is done."""
+    probe = tuple(torch.zeros(2, *s.shape, device=run.device) for s in knowledge.activation)
+    knowledge.task.loss(run_cloud(knowledge.cloud, probe), pictures[:2])
+
+
 @dataclass(frozen=True)
 class Fit:
-    """What a shadow has to suit: the cloud half's own task, and the moments of the traffic."""
+    """What a shadow has to suit: the cloud half's own task where it is ``asked``, and the moments of the traffic."""
 
     knowledge: QueryFree
     chain: Chain
@@ -52,11 +59,14 @@ class Fit:
     unseen: Samples
     moments: Moments | None
     weight: float
+    asked: bool = True
 
     def misfit(self, edge: Edge, batch: Samples, generator: Generator) -> Tensor:
-        """Loss of the task, and the distance of moments as far as they can be trusted; a scalar."""
+        """Loss of the task if it is asked, and the distance of moments as far as they can be trusted; a scalar."""
         sent = release(edge, self.chain, batch.images, generator)
-        loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, sent), batch)
+        loss = sent[0].new_zeros(())
+        if self.asked:
+            loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, sent), batch)
         if self.moments is None:
             return loss
         return loss + self.weight * self.moments.trust * self.moments.distance(sent, batch.labels)
@@ -98,6 +108,7 @@ class ShadowModel:
         "standard": {},
         "thorough": {"steps": 800, "decoder_steps": 2000, "shadows": 4},
     }
+    asks_task: ClassVar[bool] = True
 
     steps: int = 400
     epochs: int | None = None
@@ -123,12 +134,11 @@ class ShadowModel:
         """Make the shadows, and learn from them; NotApplicable where the public set lacks what the task needs."""
         chain = knowledge.defence or Chain()
         pictures, unseen = split(knowledge.public, run)
-        with torch.no_grad():  # raises NotApplicable without labels, before any work is done
-            probe = tuple(torch.zeros(2, *s.shape, device=run.device) for s in knowledge.activation)
-            knowledge.task.loss(run_cloud(knowledge.cloud, probe), unseen[:2])
+        if self.asks_task:
+            refuse_unlabelled(knowledge, unseen, run)
         traffic = knowledge.traffic
         moments = Moments(traffic, classes(knowledge)) if traffic is not None and self.moments else None
-        fit = Fit(knowledge, chain, pictures, unseen, moments, self.moments)
+        fit = Fit(knowledge, chain, pictures, unseen, moments, self.moments, self.asks_task)
         affine = self._affine(fit, run)
         alone = affine is not None and fit.apart(affine, run) < FITS * fit.apart(blinded(affine), run)
         edges = [affine] if affine is not None and alone else self._trained(fit, affine, run)

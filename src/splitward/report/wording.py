@@ -152,6 +152,7 @@ ATTACKS = {
     "prior-guided": "corrects a decoder's answer by the edge itself, as far as that errs and the activation speaks",
     "inverse-network": "trains a decoder on queried pairs of image and activation",
     "model-reconstruction": "fits a copy of the edge to queried pairs, then inverts the copy",
+    "no-public-data": "does as shadow-model does, with invented pictures in the place of public ones",
     "shadow-model": "trains a stand-in for the edge in front of the cloud half, then inverts the stand-in",
 }
 """One line for each attack of ours; an attack of somebody else's has its name only."""
