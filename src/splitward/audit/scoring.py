@@ -55,6 +55,7 @@ def described(target: Target, data: schema.Data, measured: schema.Accuracy | Non
             activation_bytes=sum(s.bytes_per_sample for s in halves.activation),
         ),
         defence=str(target.defence),
+        draws=target.chain.draws,
         input=schema.Tensor(shape=halves.input.shape, dtype=halves.input.dtype),
         activation=tuple(schema.Tensor(shape=s.shape, dtype=s.dtype) for s in halves.activation),
         accuracy=measured,

@@ -8,13 +8,15 @@ import torch
 from torch import Generator, Tensor
 
 from splitward.bounds import accounting, candidates
-from splitward.bounds.channel import Noise, noises
+from splitward.bounds.channel import Noise, countable, noises
 from splitward.bounds.fisher import Measured, measure
 from splitward.bounds.jacobian import flattened
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
 from splitward.core.errors import BoundError, in_one_line
-from splitward.record.certificate import Certificate, Privacy, any_mse, prior_mse, unbiased_mse
+from splitward.core.knowledge import as_tuple
+from splitward.core.spec import TensorSpec
+from splitward.record.certificate import COUNTED, Certificate, Privacy, any_mse, prior_mse, unbiased_mse
 from splitward.record.statements import statements
 
 DITHER = 0.1
@@ -63,11 +65,24 @@ def certify(edge: Edge, chain: Chain, images: Tensor, generator: Generator, sett
                 reasons.append(_told(error))
     except BoundError as error:
         reasons.append(str(error))
+    bits = _bits(edge, chain, images, settings.observations)
     made = max(found, key=lambda c: (c.any_mse or 0.0, c.unbiased_mse or 0.0), default=None) or Certificate(
-        status="empirical-only", reason=" ".join(reasons), observations=settings.observations,
-        pixels=images[0].numel(),
+        status="empirical-only" if bits is None else "counted", reason=" ".join(reasons),
+        noise="" if bits is None else str(chain), observations=settings.observations, pixels=images[0].numel(),
     )  # fmt: skip
+    made = made.model_copy(update={"bits": bits, "fresh": bits is not None and chain.draws})
     return made.model_copy(update={"statements": statements(made)})
+
+
+@torch.no_grad()
+def _bits(edge: Edge, chain: Chain, images: Tensor, observations: int) -> int | None:
+    """See ``countable``; None also where there are too many to say anything."""
+    if not any(hasattr(c, "bits") for c in chain.at("wire").channels):
+        return None
+    sent = as_tuple(edge(images[:1]))
+    specs = tuple(TensorSpec(tuple(part.shape[1:]), str(part.dtype).removeprefix("torch.")) for part in sent)
+    bits = countable(chain, specs, observations)
+    return bits if bits is not None and bits <= COUNTED else None
 
 
 def _told(error: Exception) -> str:

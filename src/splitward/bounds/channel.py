@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from splitward.core.defence import Chain, Channel, Position, spec
 from splitward.core.errors import BoundError
+from splitward.core.spec import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def additive(chain: Chain, position: Position) -> Noise:
                 raise BoundError(f"{spec(channel)} adds no noise.")
             return Noise(position, tuple(before), tuple(run), total / expansion**2, radius)
         stretch = getattr(channel, "expansion", None)
+        if not any(_information(later) is not None for later in channels[index + 1 :]):
+            break
         if not isinstance(stretch, float | int) or not 0 < stretch < math.inf:
             raise BoundError(f"{spec(channel)} acts before any noise, and how far it can stretch is not known.")
         expansion *= stretch
@@ -49,6 +52,18 @@ def additive(chain: Chain, position: Position) -> Noise:
         before.append(channel)
     what = " and ".join(dict.fromkeys(c.name for c in channels))
     raise BoundError(f"{what} adds no noise with a density." if what else "there is no noise at that place.")
+
+
+def countable(chain: Chain, specs: tuple[TensorSpec, ...], observations: int) -> int | None:
+    """Bits that all observations of one input together can say, at most; None where some number is not counted.
+
+    Each release is one of 2^bits messages. What acts after the counting is no more than a function of it, or noise; and
+    where nothing is drawn, every release of an input is the same.
+    """
+    least = min((int(c.bits) for c in chain.at("wire").channels if hasattr(c, "bits")), default=None)
+    if least is None or any(not spec.dtype.startswith("float") for spec in specs):
+        return None
+    return sum(spec.elements for spec in specs) * least * (observations if chain.draws else 1)
 
 
 def _information(channel: Channel) -> float | None:

@@ -29,6 +29,8 @@ class Channel(Protocol):
     about that entry (1/level^2 for normal and for Laplace noise of scale ``level``).
     ``expansion``: the largest factor by which any single draw of the map enlarges the distance of two clean values.
     ``radius``: the Euclidean norm of what leaves the map, at most, for one tensor of one sample.
+    ``bits``: what leaves the map is one of 2^bits values, for each entry of a tensor of floating-point numbers.
+    ``draws``: False of a map without randomness, which sends the same for the same input every time.
 
     Optional method: ``width(sent) -> float``, of a channel that hides nothing and only rounds, as the form on the wire
     does: the standard deviation of its error. Attackers without the defence know of it all the same.
@@ -71,6 +73,11 @@ class Chain:
 
     def __bool__(self) -> bool:
         return bool(self.channels)
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything in it is random."""
+        return any(getattr(c, "draws", True) for c in self.channels)
 
     def at(self, position: Position) -> Chain:
         """The part of the chain that acts at ``position``."""

@@ -32,6 +32,7 @@ class Clip:
     level: float
     position: Position = "wire"
     expansion: ClassVar[float] = 1.0  # a projection onto a convex set
+    draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_position(self.name, self.position)

@@ -34,6 +34,7 @@ class Quantise:
     name: ClassVar[str] = "quantise"
     level: float
     position: Position = "wire"
+    draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_position(self.name, self.position)

@@ -25,6 +25,10 @@ MOST = 10**12
 """Observations beyond which nobody counts."""
 
 
+COUNTED = 64
+"""Bits beyond which counting messages bounds nothing that anybody could ask for."""
+
+
 class Band(Part):
     """Some directions of pixel space: how far the activation moves when the picture does by 1 along one of them."""
 
@@ -45,8 +49,10 @@ class Privacy(Part):
 class Certificate(Part):
     """What no attacker can beat, and under which assumptions; or why only experiments speak."""
 
-    status: Literal["bounded", "empirical-only"]
-    reason: str = ""  # why only experiments speak
+    status: Literal["bounded", "counted", "empirical-only"]  # of errors; of images told apart alone; none
+    reason: str = ""  # why only experiments speak of errors
+    bits: int | None = None  # that all observations of an input together can say, at most, where they are few
+    fresh: bool = False  # whether a further observation can say as many again
     noise: str = ""  # the defences whose noise it rests on
     variance: Finite | None = None  # of that noise, after the expansion of what acts before it; 1 / information
     observations: int = 1
@@ -112,6 +118,13 @@ def prior_mse(certificate: Certificate, observations: int = 1, variance: float |
     assert certificate.prior_information_upper is not None
     scale = _scale(certificate, observations, variance)
     return 1 / (scale * certificate.trace + certificate.prior_information_upper)
+
+
+def named_share(certificate: Certificate, candidates: int) -> float:
+    """How often any attacker names an input out of so many equally likely ones, at most: messages / candidates."""
+    if certificate.bits is None:
+        raise BoundError("there is no bound on naming: too many bits cross, or nobody counts them.")
+    return min(1.0, 2.0**certificate.bits / candidates)
 
 
 def allowed_observations(

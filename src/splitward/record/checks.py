@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from splitward.record import descriptions, meaning, monotone, pairs, sentences
+from splitward.record.certificate import Certificate, named_share
 from splitward.record.convergence import converged, settled
 from splitward.record.schema import Check, Record, Trial
 from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, metric_of, stronger_floor
@@ -155,6 +156,9 @@ def _single_draw(record: Record) -> Iterator[Check]:
     ran = [t for t in record.trials if t.status == "ok"]
     if record.target.defence == "none" or not ran:
         return
+    if not record.target.draws:
+        yield _ok(name, f"{record.target.defence} draws nothing: a second observation says nothing new.")
+        return
     if all(t.observations == 1 for t in ran):
         text = (
             f"Every attack saw one random draw of {record.target.defence}; one who sees the same input several times "
@@ -241,20 +245,35 @@ def _degrees_of_freedom(record: Record) -> Iterator[Check]:
 
 
 def _bound_beaten(record: Record) -> Iterator[Check]:
-    """Only the bound on secrets from a list is about the very secrets of the record, which carry no dither."""
+    """Of errors, only the bound on secrets from a list is about the very secrets of the record: they have no dither."""
     name, proved = "bound-beaten", record.certificate
-    if proved is None or not proved.candidates_mse_low:
+    if proved is None or (not proved.candidates_mse_low and proved.bits is None):
         return
-    tried = [t for t in record.trials if t.status == "ok" and "mse" in t.metrics]
-    beaten = [t for t in tried if t.metrics["mse"].high < proved.candidates_mse_low]
-    for trial in beaten:
-        text = (
-            f"{_named(record, trial)} errs by {trial.metrics['mse'].mean:.3g} per pixel in mean square, less than the "
-            f"{proved.candidates_mse_low:.3g} that no attacker can: the bound, the noise or the scoring is wrong."
-        )
-        yield Check(name=name, level="failure", message=text)
+    tried = [t for t in record.trials if t.status == "ok"]
+    beaten = [*_errs_less(record, tried, proved), *_names_more(record, tried, proved)]
+    for text in beaten:
+        message = f"{text} that no attacker can: the bound, the defence or the scoring is wrong."
+        yield Check(name=name, level="failure", message=message)
     if not beaten:
         yield _ok(name, "No attack did better than what is proved to be the best.")
+
+
+def _errs_less(record: Record, trials: Sequence[Trial], proved: Certificate) -> Iterator[str]:
+    least = proved.candidates_mse_low
+    for trial in trials:
+        error = trial.metrics.get("mse")
+        if least and error is not None and error.high < least:
+            who = _named(record, trial)
+            yield f"{who} errs by {error.mean:.3g} per pixel in mean square, less than the {least:.3g}"
+
+
+def _names_more(record: Record, trials: Sequence[Trial], proved: Certificate) -> Iterator[str]:
+    for trial in trials if proved.bits is not None else ():
+        for game in trial.games:
+            most = named_share(proved, game.candidates)
+            if game.wins is not None and game.wins.low > most:
+                who = _named(record, trial)
+                yield f"{who} names {game.wins.mean:.1%} of the secrets among {game.candidates}, above the {most:.1%}"
 
 
 def _sizes_and_times(record: Record) -> Iterator[Check]:

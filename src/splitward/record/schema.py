@@ -97,6 +97,7 @@ class Target(Part):
     data: Data
     cut: Cut
     defence: str  # "none", "dropout:0.6", "gaussian:0.5@input+dropout:0.2"
+    draws: bool = True  # whether the defence is random: with another observation, another draw
     input: Tensor
     activation: tuple[Tensor, ...]
     accuracy: Accuracy | None = None

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 
-from splitward.record.certificate import Certificate
+from splitward.record.certificate import Certificate, named_share
 from splitward.record.schema import Record
+
+LIST = 1000
+"""Images of the list that is taken for an example."""
 
 
 def statements(certificate: Certificate) -> tuple[str, ...]:
     """The sentences, one about real images first where there is one; one that says why, where there is no bound."""
+    if certificate.status == "counted":
+        unproved = f"Of errors nothing is proved, because {_lowered(certificate.reason)}"
+        return (_counted(certificate), unproved)
     if certificate.status != "bounded":
         return (f"Empirical only: no bound on attackers is known here, because {_lowered(certificate.reason)}",)
     strongest = (_listed, _any) if certificate.candidates_mse_low else (_any, _listed)
-    found = [sentence(certificate) for sentence in (*strongest, _by_prior, _unbiased, _privacy)]
+    found = [sentence(certificate) for sentence in (*strongest, _counted, _by_prior, _unbiased, _privacy)]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -80,6 +86,18 @@ def _listed(c: Certificate) -> str:
         f"{number(c.candidates_mse_low)} per pixel in mean square after {times(c)} of {c.noise}, on average over "
         f"secrets drawn evenly from that list (lower 95 % limit; estimate {number(c.candidates_mse)}; nothing is "
         "assumed of derivatives or of what images look like)."
+    )
+
+
+def _counted(c: Certificate) -> str:
+    if c.bits is None:
+        return ""
+    k = c.observations
+    often = f"by {k:,} observation{'s' * (k > 1)}" if c.fresh else "however often it is sent"
+    return (
+        f"At most {c.bits} bits are said of an input, {often}: of m equally likely images no attacker, whatever it "
+        f"knows, names the right one in more than {2**c.bits:,} of m cases ({_share(named_share(c, LIST))} of "
+        f"{LIST:,}), if the numbers sent are all that it sees and not sizes or times of messages."
     )
 
 

@@ -42,15 +42,15 @@ def certified(record: Record) -> Certified | None:
     made = record.certificate
     if made is None or not made.statements:
         return None
-    bounded = made.status == "bounded"
     label = "Proved" if made.candidates_mse_low else "Proved, of noise on the pixels only"
+    labels = {"bounded": label, "counted": "Proved, of telling images apart"}
     return Certified(
-        bounded,
-        label if bounded else "Nothing is proved",
+        made.status in labels,
+        labels.get(made.status, "Nothing is proved"),
         made.statements[0],
         made.statements,
         compared(record),
-        hidden_curve(made) if bounded else None,
+        hidden_curve(made) if made.status == "bounded" else None,
     )
 
 
