@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+from splitward.reproduce.need import DATA_NAMES
+
 VERDICTS = (
     "holds",
     "holds only against an attacker who does not know the defence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
 
 
@@ -19,7 +19,7 @@ def on_both_places(found: Found, title: str, kind: str) -> str | None:
         }
         for place, levels in places.items():
             steps = views.levels_of(found, data, at, kind, place, levels)
-            lines.append((f"{data} at {at}", f"on the {place}", steps))
+            lines.append((f"{DATA_NAMES[data]} at {at}", f"on the {place}, {views.LETTERS[kind]}", steps))
     return views.by_level(found, title, lines)
 
 
@@ -44,7 +44,8 @@ def layers(number: int, data: str, name: str) -> Target:
     def draw(found: Found) -> str | None:
         levels = found.scale.study(data).depth
         lines = [
-            (data, at, views.levels_of(found, data, at, "dropout", "activation", levels)) for at in plans.DEPTHS[data]
+            (name, f"{at}, {views.LETTERS['dropout']}", views.levels_of(found, data, at, "dropout", "activation", levels))
+            for at in plans.DEPTHS[data]
         ]
         return views.by_level(found, title, lines)
 

@@ -18,11 +18,15 @@ HIDDEN = 0.25
 
 def panels(found: Found, data: str) -> list[draw.Panel]:
     """A row of panels for each kind of defence."""
-    return [
-        panel
-        for kind in views.KINDS
-        for panel in views.tradeoff(found, data, plans.DEFENDED[data], kind, ("activation", "input"), kind.capitalize())
-    ]
+    return draw.shared(
+        [
+            panel
+            for kind in views.KINDS
+            for panel in views.tradeoff(
+                found, data, plans.DEFENDED[data], kind, ("activation", "input"), kind.capitalize()
+            )
+        ]
+    )
 
 
 def curve(rows: Rows, source: Source, data: str, kind: str, place: str) -> Curve:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitward.reproduce import draw
+from splitward.reproduce import draw, views
 from splitward.reproduce.claims import Claim
 from splitward.reproduce.target import Found, Target
 from splitward.reproduce.targets._tradeoffs import hidden, panels
@@ -11,7 +11,7 @@ from splitward.reproduce.targets.figure9 import needs
 
 def figure(found: Found) -> str:
     """Three kinds of defence, two metrics."""
-    return draw.chart("Accuracy against image quality on CIFAR-10 at ReLU22", panels(found, "cifar10"), 2)
+    return draw.chart("Accuracy against image quality on CIFAR-10 at ReLU22", panels(found, "cifar10"), keys=views.PLACE_KEYS)
 
 
 TARGET = Target(

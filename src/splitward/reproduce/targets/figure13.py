@@ -6,20 +6,23 @@ from itertools import pairwise
 
 from splitward.reproduce import draw, plans, published, views
 from splitward.reproduce.claims import Claim, Decision, against, gaps, mean, verdict
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.rows import Row, Rows, Undecided
 from splitward.reproduce.target import Found, Target
 
 
 def figure(found: Found) -> str:
-    """A row of panels for each layer."""
-    panels = [
-        panel
-        for data in found.data
-        for at in plans.DEPTHS[data]
-        for panel in views.tradeoff(found, data, at, "dropout", ("activation",), f"{data}, dropout at {at}")
-    ]
-    return draw.chart("Accuracy against image quality under dropout, by layer", panels, 2)
+    """A row of panels for each layer; the panels of a data set have the same axes."""
+    panels: list[draw.Panel] = []
+    for data in found.data:
+        panels += draw.shared(
+            [
+                panel
+                for at in plans.DEPTHS[data]
+                for panel in views.tradeoff(found, data, at, "dropout", ("activation",), f"{DATA_NAMES[data]}, {at}")
+            ]
+        )
+    return draw.chart("Accuracy against image quality under dropout, by layer", panels, 100)
 
 
 def rising(rows: Rows) -> Decision:

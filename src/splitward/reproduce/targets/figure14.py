@@ -11,7 +11,7 @@ TARGET_TITLE = "Recovered inputs, query-free, at every layer of LeNet-5"
 def draw(found: Found) -> str | None:
     """Layers down; the papers' attack and ours."""
     wanted = [
-        ("mnist", f"{need.at}, {words}", need, attack)
+        ("MNIST", f"{need.at}, {words}", need, attack)
         for need in plans.every_layer(found.scale)
         for attack, words in (("shadow-model:scripts", "papers' shadow"), ("shadow-model", "splitward's"))
     ]

@@ -39,13 +39,13 @@ def figure(found: Found) -> str:
             series.append(draw.Series(words, points, style))
         floors = [(plans.LAYERS.index(r["layer"]), r[metric]) for r in by_layer(found.rows, "floor allowed")]
         series.append(
-            draw.Series("no activation: decoder of the label", floors, draw.Style(draw.GREY, "8 4", "triangle", False))
+            draw.Series("no activation: label known", floors, draw.Style(draw.GREY, "8 4", ""))
         )
         values = [y for s in series for _, y in s.points]
         panels.append(
-            draw.Panel(name, draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series)
+            draw.Panel("MNIST", draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series)
         )
-    return draw.chart("Query-free recovery by layer", panels, 2)
+    return draw.chart("Query-free recovery by layer", panels)
 
 
 def drop(rows: Rows) -> Decision:

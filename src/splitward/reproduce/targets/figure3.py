@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from splitward.reproduce import plans, views
 from splitward.reproduce.claims import Claim
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
 from splitward.reproduce.targets.table3 import arbitrary
 
@@ -14,10 +14,10 @@ TARGET_TITLE = "Recovered inputs, white-box"
 def draw(found: Found) -> str | None:
     """Originals, the papers' attack, ours."""
     wanted = [
-        (data, f"{need.at}, {words}", need, attack)
+        (DATA_NAMES[data], f"{need.at}, {words}", need, attack)
         for data in DATA
         for need in plans.white_box(found.scale, data)
-        for attack, words in (("rmle:scripts", "papers' rMLE"), ("rmle", "splitward's rMLE"))
+        for attack, words in (("rmle:scripts", "papers' rMLE"), ("rmle", "splitward's"))
     ]
     return views.recovered(found, TARGET_TITLE, wanted)
 

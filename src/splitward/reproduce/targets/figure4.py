@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
 
 TARGET_TITLE = "Recovered inputs, black-box"
@@ -12,7 +12,7 @@ TARGET_TITLE = "Recovered inputs, black-box"
 def draw(found: Found) -> str | None:
     """Originals, and the inverse network by what it was trained on."""
     wanted = [
-        (data, f"{need.at}, {need.setting}", need, "inverse-network:scripts")
+        (DATA_NAMES[data], f"{need.at},\n{need.setting}", need, "inverse-network:scripts")
         for data in DATA
         for need in plans.black_box(found.scale, data)
     ]

@@ -26,7 +26,7 @@ def needs(scale: Scale, data: str) -> list[Need]:
 
 def figure(found: Found) -> str:
     """Three kinds of defence, two metrics."""
-    return draw.chart("Accuracy against image quality on MNIST at ReLU2", panels(found, "mnist"), 2)
+    return draw.chart("Accuracy against image quality on MNIST at ReLU2", panels(found, "mnist"), keys=views.PLACE_KEYS)
 
 
 def levels(rows: Rows) -> Decision:

@@ -10,7 +10,8 @@ from splitward.reproduce.targets.table3 import recovers
 
 def draw(found: Found) -> str | None:
     """The table's points."""
-    return views.comparison(found, "query-free", "Query-free recovery by a shadow (ACSAC19 table 6)")
+    ours = (("layers", "shadow-model", "splitward's shadow models"),)
+    return views.comparison(found, "query-free", "Query-free recovery by a shadow (ACSAC19 table 6)", ours)
 
 
 TARGET = Target(
