@@ -24,7 +24,8 @@ class Stack:
 def bars(title: str, charts: Sequence[tuple[str, str, Sequence[Stack]]]) -> str:
     """Charts of (title, name of the axis with its unit, bars), one below the other."""
     parts = [
-        f'<g transform="translate({LEFT} {number * TALL + TOP})">{_chart(*one)}</g>' for number, one in enumerate(charts)
+        f'<g transform="translate({LEFT} {number * TALL + TOP})">{_chart(*one)}</g>'
+        for number, one in enumerate(charts)
     ]
     pieces = {
         name: colour for _, _, stacks in charts for stack in stacks for name, colour, height in stack.pieces if height

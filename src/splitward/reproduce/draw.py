@@ -1,7 +1,7 @@
 """Figures as SVG: small multiples of curves. ``bars``, ``dots`` and ``strips`` draw the other forms with what is here.
 
 Every figure is ``WIDTH`` units wide, so that text has one size in all of them: in a column of 85 mm the smallest is
-6 pt. Okabe and Ito's colours, a marker and a dash of its own for each kind, so that no kind is told by its colour alone.
+6 pt. Okabe and Ito's colours, and a marker or a dash of its own for each kind, so that none is told by colour alone.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def chart(
     title: str, panels: Sequence[Panel], height: int = PANEL_HEIGHT, keys: Sequence[tuple[str, Style]] = ()
 ) -> str:
     """Panels in rows of two, the legend below them. ``keys``: more lines of the legend."""
-    named = 28 if any(panel.x.categories for panel in panels) else 0
+    named = 28 if any(_turned(panel.x) for panel in panels) else 0
     wide, tall = WIDTH // COLUMNS, TOP + height + BOTTOM + named
     rows = -(-len(panels) // COLUMNS)
     parts = [
@@ -149,17 +149,24 @@ def chart(
 def _panel(panel: Panel, height: int) -> str:
     """One panel; its plot's corner is the origin."""
     parts = [text(0, -10, panel.title, size=TEXT, more='font-weight="600"'), _ticks(panel, height)]
-    name = height + (64 if panel.x.categories else 34)
+    name = height + (64 if _turned(panel.x) else 34)
     parts.append(text(PANEL_WIDTH / 2, name, panel.x.name, "middle", more=f'fill="{SOFT}"'))
     turned = f'fill="{SOFT}" transform="rotate(-90 -39 {height / 2})"'
     parts.append(text(-39, height / 2, panel.y.name, "middle", more=turned))
     for rule in panel.rules:
         x, y = _place(panel, height, rule.value, rule.value)
         ends = (
-            f'x1="{x}" x2="{x}" y1="0" y2="{height}"' if rule.upright else f'x1="0" x2="{PANEL_WIDTH}" y1="{y}" y2="{y}"'
+            f'x1="{x}" x2="{x}" y1="0" y2="{height}"'
+            if rule.upright
+            else f'x1="0" x2="{PANEL_WIDTH}" y1="{y}" y2="{y}"'
         )
         parts.append(f'<line {ends} stroke="{GREY}" stroke-width="1.5" stroke-dasharray="{rule.dash}"/>')
     return "".join([*parts, *(_series(panel, height, series) for series in panel.series)])
+
+
+def _turned(one: Axis) -> bool:
+    """Whether its names are too long to stand side by side."""
+    return any(LETTER * len(name) > PANEL_WIDTH / len(one.categories) for name in one.categories)
 
 
 def _place(panel: Panel, height: int, x: float, y: float) -> tuple[float, float]:
@@ -176,6 +183,9 @@ def _ticks(panel: Panel, height: int) -> str:
     if panel.x.categories:
         for number, name in enumerate(panel.x.categories):
             x = panel.x.scale.at(number) * PANEL_WIDTH / 100
+            if not _turned(panel.x):
+                parts.append(text(x, height + 16, name, "middle", more=f'fill="{SOFT}"'))
+                continue
             turned = f'fill="{SOFT}" transform="rotate(-60 {x:.1f} {height + 10})"'
             parts.append(text(x + 3, height + 14, name, "end", more=turned))
         return "".join(parts)

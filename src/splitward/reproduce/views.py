@@ -76,7 +76,7 @@ def floor_rules(rows: Rows, data: str, metric: str, upright: bool) -> list[draw.
 def curves(
     rows: Rows, data: str, layer: str, kind: str, place: str, metric: str, column: str
 ) -> list[tuple[str, draw.Style, list[tuple[float, float]]]]:
-    """(name, style, points of image quality and accuracy in %): published, the papers' attack, who knows the defence."""
+    """(name, style, (image quality, accuracy in %) by level): published, papers' attack, who knows the defence."""
     told = published_curve(data, layer, kind, place)
     found = [(PUBLISHED_NAME, draw.PUBLISHED, [(row[column], 100 * row["accuracy"]) for row in told])]
     for ours, words, style in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splitward.reproduce import plans, views
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 TARGET_TITLE = "Recovered inputs, query-free, at every layer of LeNet-5"
 
@@ -22,8 +23,10 @@ TARGET = Target(
     name="figure-14",
     title=TARGET_TITLE,
     source="IoTJ20 figure 14",
+    listed=("figure-15",),
     needs=lambda scale, data: plans.every_layer(scale) if data == "mnist" else [],
     draw=draw,
     data=("mnist",),
-    cause="Ours makes several shadows, fits them to other users' traffic, and inverts them by a decoder.",
+    remark="Ours makes several shadows, fits them to other users' traffic, and inverts them by a decoder.",
+    cause=_causes.query_free,
 )

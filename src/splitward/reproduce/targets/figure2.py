@@ -112,7 +112,7 @@ TARGET = Target(
     source="IoTJ20 figure 2, from Neurosurgeon",
     needs=lambda _scale, _data: (),
     draw=figure,
-    cause="All of ours is modelled. The published bars fit a cut after pool5 and a device that spends two "
+    remark="All of ours is modelled. The published bars fit a cut after pool5 and a device that spends two "
     "thirds of its time "
     "on reading the weights of the fully connected layers; on a device and a radio that are both fast, no cut "
     "inside pays.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from splitward.reproduce import plans, views
 from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 TARGET_TITLE = "Recovered inputs, black-box"
 
@@ -23,7 +24,8 @@ TARGET = Target(
     name="figure-4",
     title=TARGET_TITLE,
     source="IoTJ20 figure 4",
+    listed=("table-4",),
     needs=plans.black_box,
     draw=draw,
-    cause="See table 4: another training of the victim, and fewer images to train the decoder on.",
+    cause=_causes.black_box,
 )
