@@ -56,14 +56,16 @@ def verdict(holds: bool) -> Verdict:
     return HOLDS if holds else FAILS
 
 
-def against(naive: Sequence[bool], adaptive: Sequence[bool]) -> Verdict:
+def against(naive: Sequence[bool], adaptive: Sequence[bool], evidence: Sequence[str] = ()) -> Verdict:
     """From whether it holds, row by row, against an attacker who does not know the defence, and one who does.
 
     Raises Undecided where there is no row of either: of nothing, anything would hold.
     """
     for rows, who in ((naive, "the papers' attack"), (adaptive, "an attacker who knows the defence")):
         if not rows:
-            raise Undecided(f"an audit was not run, or failed: {who} at the settings of the claim")
+            raise Undecided(
+                f"{who} was not run at the settings of the claim, failed, or recovered too little", evidence
+            )
     return FAILS if not all(naive) else HOLDS if all(adaptive) else NAIVE_ONLY
 
 

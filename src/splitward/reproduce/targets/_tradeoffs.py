@@ -84,7 +84,7 @@ def compare(
         return Decision(FAILS, tuple(evidence))
     if missing:
         raise Undecided(missing, evidence)
-    return Decision(against(naive, adaptive), tuple(evidence))
+    return Decision(against(naive, adaptive, evidence), tuple(evidence))
 
 
 LEAST = 0.1
@@ -133,4 +133,4 @@ def hidden(rows: Rows, data: str, lost: float | None, least: float | None) -> De
     except Undecided as missing:
         if logs:
             raise Undecided(str(missing), evidence) from missing
-    return Decision(against(*results) if logs else FAILS, tuple(evidence))
+    return Decision(against(results[0], results[1], evidence) if logs else FAILS, tuple(evidence))

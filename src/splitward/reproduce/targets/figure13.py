@@ -63,7 +63,7 @@ def deeper(rows: Rows) -> Decision:
                 if above != "ReLU1":  # the exception
                     ordered.append(mean(gap) > 0)
         results.append(ordered)
-    return Decision(against(*results), tuple(evidence))
+    return Decision(against(results[0], results[1], evidence), tuple(evidence))
 
 
 def _curve(rows: list[Row], at: str) -> list[tuple[float, float]]:

@@ -30,7 +30,7 @@ def useless(rows: Rows) -> Decision:
                 if row["level"] >= USELESS:
                     known.append(row["psnr_db"] <= floor["psnr_db"] and row["ssim_paper"] <= 0.3)
                     evidence.append(f"{DATA_NAMES[data]}, {defended(row)}, {attacker(row)}: {scored(row)}")
-    return Decision(against(naive, adaptive), tuple(evidence))
+    return Decision(against(naive, adaptive, evidence), tuple(evidence))
 
 
 TARGET = Target(
