@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from splitward.reproduce.rows import Row, Rows, Undecided
+from splitward.reproduce.rows import Row, Rows, Undecided, decimals
 
 Verdict = Literal[
     "holds",
@@ -94,7 +94,8 @@ def scored(row: Row) -> str:
     >>> scored({"psnr_db": 12.34, "ssim": 0.5, "ssim_paper": 0.456, "images": 10})
     '12.3 dB, SSIM 0.50 (0.46), n = 10'
     """
-    return f"{row['psnr_db']:.1f} dB, SSIM {row['ssim']:.2f} ({row['ssim_paper']:.2f}), n = {row['images']}"
+    similar = f"{decimals(row['ssim'], 2)} ({decimals(row['ssim_paper'], 2)})"
+    return f"{row['psnr_db']:.1f} dB, SSIM {similar}, n = {row['images']}"
 
 
 ATTACKS = {
@@ -117,7 +118,7 @@ def points(share: float) -> str:
     >>> points(-0.123)
     '\N{MINUS SIGN}12.3'
     """
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return decimals(100 * share, 1, "+")
 
 
 Curve = Sequence[tuple[float, float]]

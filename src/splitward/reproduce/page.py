@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitward.reproduce.need import DATA_NAMES
-from splitward.reproduce.rows import defended
+from splitward.reproduce.rows import decimals, defended
 from splitward.reproduce.target import place
 
 VERDICTS = (
@@ -91,7 +91,7 @@ def _both(point: dict[str, Any], published: str, ours: str, digits: int) -> str:
     >>> _both({"published": {"ssim": 0.51}, "ssim_paper": 0.523}, "ssim", "ssim_paper", 2)
     '0.51 / 0.52'
     """
-    return f"{point['published'][published]:.{digits}f} / {point[ours]:.{digits}f}"
+    return f"{decimals(point['published'][published], digits)} / {decimals(point[ours], digits)}"
 
 
 def _accuracies(point: dict[str, Any]) -> str:

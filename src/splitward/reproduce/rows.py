@@ -110,6 +110,15 @@ def _numbers(name: str, estimate: Estimate | None) -> Row:
     }  # fmt: skip
 
 
+def decimals(value: float, digits: int, sign: str = "") -> str:
+    """A number as text, with a minus sign where it is not zero; ``sign``: "+" for one on every number.
+
+    >>> decimals(-0.004, 2), decimals(-1.26, 1), decimals(2, 1, "+")
+    ('0.00', '\N{MINUS SIGN}1.3', '+2.0')
+    """
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 KINDS = {"gaussian": "Gaussian noise", "laplace": "Laplace noise", "dropout": "dropout"}
 
 
@@ -125,6 +134,7 @@ def defended(row: Row) -> str:
 
 
 Tolerance = tuple[float, float]
+APART = "What absolute noise costs depends on the scale of the activations, which the papers do not give."
 POINTS = 5.0
 """Of accuracy, within which the mean over several trainings counts as met."""
 
@@ -185,7 +195,7 @@ def trainings(rows: Sequence[Row], tolerance: Tolerance) -> str:
         f"and {tolerance[1]:g} SSIM, {sum(p['met_accuracy'] for p in points)} within {POINTS:g} points of accuracy, "
         f"and accuracies are in {'the same' if alike else 'another'} order"
     )
-    return text + (f"; accuracy lies apart at {'; '.join(apart)}." if apart else ".")
+    return text + (f"; accuracy lies apart at {'; '.join(apart)}. {APART}" if apart else ".")
 
 
 def difference(rows: Sequence[Row], tolerance: Tolerance, cause: str) -> str:
@@ -195,7 +205,7 @@ def difference(rows: Sequence[Row], tolerance: Tolerance, cause: str) -> str:
         return "Nothing was published for these settings, or nothing was run."
     met = sum(point["met"] for point in points)
     worst = max(points, key=lambda p: abs(p["psnr_db"] - p["published"]["psnr_db"]))
-    apart = f"{worst['psnr_db'] - worst['published']['psnr_db']:+.1f}".replace("-", "\N{MINUS SIGN}")
+    apart = decimals(worst["psnr_db"] - worst["published"]["psnr_db"], 1, "+")
     text = (
         f"{met} of {len(points)} published points are met within {tolerance[0]:g} dB and {tolerance[1]:g} SSIM; the "
         f"largest difference in PSNR is {apart} dB ({place(worst)})"

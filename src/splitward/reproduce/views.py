@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from splitward.reproduce import dots, draw, plans, published, strips
 from splitward.reproduce.need import DATA, DATA_NAMES, Need, parsed
-from splitward.reproduce.rows import LIKE, Row, Rows
+from splitward.reproduce.rows import LIKE, Row, Rows, decimals
 from splitward.reproduce.target import Found
 
 METRICS = (("ssim_paper", "ssim", "SSIM (the papers' variant)"), ("psnr_db", "psnr_db", "PSNR in dB"))
@@ -225,7 +225,7 @@ def by_level(found: Found, title: str, lines: Sequence[tuple[str, str, Steps]]) 
                 next(iter(scores(found.rows, need, attack, adaptive and need.defence != "none")), None)
                 for _, need, attack, _ in there
             ]
-            parts.append(strips.Strip("SSIM", (), [f"{row['ssim_paper']:.2f}" if row else "" for row in told]))
+            parts.append(strips.Strip("SSIM", (), [decimals(row["ssim_paper"], 2) if row else "" for row in told]))
             known = [(row or {}).get("published") for row in told]
             if any(known):
                 parts.append(strips.Strip("SSIM, published", (), [f"{p['ssim']:.2f}" if p else "" for p in known]))

@@ -23,14 +23,14 @@ def training(study: Study) -> str:
 
 
 ANOTHER = "the victim is another training of the same network"
-SCALE = f"{ANOTHER}, with activations of another scale, on which absolute noise acts differently"
+UNKNOWN = "the scale of the activations, which the papers do not give and another training changes, decides what"
 
 
 def defences(study: Study) -> str:
     """Figures 6 to 13."""
     if study.data == "cifar10" and study.defence_steps < ITERATIONS:
-        return f"{descent(study.defence_steps)}; accuracy under noise differs because {SCALE}"
-    return f"{SCALE}, and so do {study.defence_steps:,} iterations of descent"
+        return f"{descent(study.defence_steps)}; besides, {UNKNOWN} absolute noise costs of the accuracy"
+    return f"{UNKNOWN} absolute noise and a descent of {study.defence_steps:,} iterations do"
 
 
 def white_box(study: Study) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from splitward.reproduce import plans, views
 from splitward.reproduce.claims import MARGIN_DB, Claim, Decision, clearly, scored, verdict
 from splitward.reproduce.need import Need
-from splitward.reproduce.rows import Rows
+from splitward.reproduce.rows import Rows, decimals
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target
 from splitward.reproduce.targets import _causes
@@ -25,7 +25,7 @@ def kinds(rows: Rows) -> Decision:
     for kind in plans.AUXILIARIES:
         row = rows.one(study="black-box", data="mnist", layer="ReLU2", setting=kind, attack="inverse-network:scripts")
         gains[kind] = row["psnr_db"] - rmle["psnr_db"]
-        evidence.append(f"inverse network, {kind}: {scored(row)}; {gains[kind]:+.1f} dB beside rMLE")
+        evidence.append(f"inverse network, {kind}: {scored(row)}; {decimals(gains[kind], 1, '+')} dB beside rMLE")
     held = clearly(
         [gains["same set"], gains["same distribution"], -gains["random noise set"]], MARGIN_DB, "dB", evidence
     )
