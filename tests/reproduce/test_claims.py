@@ -3,7 +3,7 @@
 import pytest
 
 from splitward.bounds import accounting
-from splitward.reproduce import costs
+from splitward.reproduce import costs, views
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
 from splitward.reproduce.rows import LIKE, Rows, Undecided, compared, difference, trainings
 from splitward.reproduce.scales import FULL, QUICK
@@ -42,6 +42,11 @@ def test_a_claim_without_its_audits_is_left_open(name):
     found = CLAIMS[name].judged(Rows([]))
     assert found["evidence"]
     assert found["verdict"] == (FAILS if name in BY_THEMSELVES else OPEN)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, claim in CLAIMS.items() if claim.draw))
+def test_what_contradicts_a_claim_is_drawn_without_any_audit(name):
+    assert views.PUBLISHED_NAME in CLAIMS[name].draw(Rows([]))
 
 
 @pytest.mark.parametrize(
