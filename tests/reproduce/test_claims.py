@@ -3,10 +3,12 @@
 import pytest
 
 from splitward.bounds import accounting
-from splitward.reproduce import costs
+from splitward.reproduce import costs, views
 from splitward.reproduce.claims import FAILS, HOLDS, NAIVE_ONLY, OPEN, against, gaps
-from splitward.reproduce.rows import LIKE, Rows, Undecided, trainings
+from splitward.reproduce.rows import LIKE, Rows, Undecided, compared, difference, trainings
+from splitward.reproduce.scales import FULL, QUICK
 from splitward.reproduce.target import targets
+from splitward.reproduce.targets import _causes
 
 CLAIMS = {claim.id: claim for target in targets().values() for claim in target.claims}
 
@@ -30,7 +32,7 @@ def test_there_are_claims_and_their_names_are_unique():
 
 
 BY_THEMSELVES = {
-    "differential-privacy", "deeper-leaks-less", "hidden-on-cifar10", "noise-on-the-input",
+    "differential-privacy", "deeper-leaks-less", "half-converged-attack", "hidden-on-cifar10", "noise-on-the-input",
 }  # fmt: skip
 """What the papers' own logs contradict, or arithmetic alone."""
 
@@ -40,6 +42,11 @@ def test_a_claim_without_its_audits_is_left_open(name):
     found = CLAIMS[name].judged(Rows([]))
     assert found["evidence"]
     assert found["verdict"] == (FAILS if name in BY_THEMSELVES else OPEN)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, claim in CLAIMS.items() if claim.draw))
+def test_what_contradicts_a_claim_is_drawn_without_any_audit(name):
+    assert views.PUBLISHED_NAME in CLAIMS[name].draw(Rows([]))
 
 
 @pytest.mark.parametrize(
@@ -150,21 +157,76 @@ def test_the_costs_of_figure_2_are_the_planners():
     assert by["edge-only"].choice.transmission_ms == 0
 
 
+def told(psnr, ssim, accuracy):
+    return {"psnr_db": psnr, "ssim": ssim, "accuracy": accuracy, "source": "a log"}
+
+
 def test_trainings_are_averaged_before_they_are_compared():
     """Two of three lie apart from what is published, and their mean does not."""
-    told = {"psnr_db": 8.0, "ssim": 0.3, "accuracy": 0.95, "source": "a log"}
     rows = [
-        row("rmle:scripts", psnr, ssim, level, accuracy=accuracy)
-        | {"study": "victims", "published": told | {"accuracy": due}, "ssim_paper": ssim}
+        row("rmle:scripts", psnr, ssim, level, accuracy=accuracy, study="victims", setting="")
+        | {"published": told(8.0, 0.3, due)}
         for level, due in ((0.2, 0.98), (0.6, 0.95))
         for psnr, ssim, accuracy in ((6.0, 0.2, due - 0.08), (8.0, 0.3, due), (10.0, 0.4, due + 0.02))
     ]
-    text = trainings(rows, 1.5, 0.06)
+    text = trainings(rows, (1.5, 0.06))
     assert "over 3 trainings" in text
     assert "2 of 2 points on the activation are met" in text
     assert "2 within 5 points" in text
-    assert "in the same order" in text
-    assert trainings([r | {"study": "defence"} for r in rows], 1.5, 0.06) == ""
+    assert "in the same order." in text
+    assert trainings([r | {"study": "defence"} for r in rows], (1.5, 0.06)) == ""
     worse = [r | {"psnr_db": 4.0, "accuracy": 0.5 if r["level"] == 0.2 else 0.9} for r in rows]
-    assert "0 of 2 points on the activation are met" in trainings(worse, 1.5, 0.06)
-    assert "in another order" in trainings(worse, 1.5, 0.06)
+    assert "0 of 2 points on the activation are met" in trainings(worse, (1.5, 0.06))
+    assert "in another order; accuracy lies apart at dropout 0.2" in trainings(worse, (1.5, 0.06))
+    assert "50.0 % where 98.0 % are published" in trainings(worse, (1.5, 0.06))
+
+
+def test_a_point_that_is_missed_is_told_with_its_cause():
+    """One of two is met; the cause stands only where something is missed."""
+    rows = [
+        row("rmle:scripts", psnr, 0.3, level, setting="") | {"published": told(8.0, 0.3, 0.96)}
+        for psnr, level in ((8.5, 0.2), (4.5, 0.6))
+    ]
+    assert [point["met"] for point in compared(rows, (1.5, 0.06))] == [True, False]
+    assert difference(rows, (1.5, 0.06), "it stops early") == (
+        "1 of 2 published points are met within 1.5 dB and 0.06 SSIM; the largest difference in PSNR is "
+        "\N{MINUS SIGN}3.5 dB (at ReLU2, dropout 0.6 on the activation), because it stops early."
+    )
+    assert "because" not in difference(rows[:1], (1.5, 0.06), "it stops early")
+
+
+def test_a_cause_is_of_the_scale():
+    """What the quick scale cuts short is no cause at the full one."""
+    quick, full = (_causes.defences(scale.cifar10) for scale in (QUICK, FULL))
+    assert "stops it after 500" in quick
+    assert "stops it" not in full
+
+
+def test_an_attack_that_recovers_nothing_says_nothing_of_a_defence():
+    """Curves that do not move along the SSIM are left out, and the papers' logs alone do not decide."""
+    rows = [
+        row("rmle:scripts" if not knows else "inverse-network", 9.0, ssim, level, knows, accuracy, **where)
+        for where in (
+            {"data": data, "layer": layer, "defence": "dropout" if level else "none", "applied_to": place}
+            for data, layer in (("mnist", "ReLU2"), ("cifar10", "ReLU22"))
+            for place in ("activation", "input")
+            for level in (0.0, 0.6)
+        )
+        for knows in (False, True)
+        for level, ssim, accuracy in ([(0.6, 0.04, 0.1)] if where["defence"] == "dropout" else [(0.0, 0.05, 0.99)])
+    ]
+    found = CLAIMS["dropout-on-the-activation"].judged(Rows(rows))
+    assert found["verdict"] == OPEN
+    assert "not compared" in found["evidence"][0]
+
+
+def test_what_hides_behind_fc1_is_decided_at_fc1():
+    """An attacker who is strong at a shallower cut is no evidence."""
+    behind = {"layer": "fc1", "setting": ""}
+    rows = [
+        row("floor allowed", 12.0, 0.3, level=0, study="layers") | behind,
+        row("shadow-model", 11.0, 0.2, level=0, study="layers") | behind,
+        row("inverse-network", 12.0, 0.2, level=0, study="asked") | behind,
+        row("inverse-network", 90.0, 1.0, level=0, study="asked", layer="conv1"),
+    ]
+    assert judged("fully-connected-hides", rows) == HOLDS

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,8 +17,6 @@ from splitward.reproduce.run import document as documented
 from splitward.reproduce.run import reproduce
 from splitward.reproduce.scales import QUICK
 from splitward.reproduce.target import choose, targets
-
-RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,7 @@ def test_an_incomplete_run_says_so_and_explains_nothing(tmp_path):
     due = sum(len(set(chosen[0].needs(scale, name))) for name in ("mnist", "cifar10"))
     assert (document["audits"], document["audits_due"]) == (1, due)
     told = document["targets"]["figure-8"]
-    assert (told["status"], told["figure"], told["difference"], told["cause"]) == ("partial", None, [], "")
+    assert (told["status"], told["figure"], told["difference"], told["points"]) == ("partial", None, [], [])
     assert not list(tmp_path.glob("figures/*.svg"))
     for text in (page.markdown(document, "figures"), (tmp_path / "index.html").read_text()):
         assert f"Incomplete: 1 of {due} audits were run" in text[: text.index("claims")].rpartition("Of")[0]
@@ -151,19 +148,3 @@ def test_json_alone_on_standard_output(tmp_path, capsys):
         main(["reproduce", "figure-2", "--out", str(tmp_path), "--json"])
     assert stopped.value.code == 0
     assert set(json.loads(capsys.readouterr().out)["targets"]) == {"figure-2"}
-
-
-def test_the_page_is_rebuilt_from_the_committed_document():
-    """Every claim and every figure is on the page; a number that is changed in the document is changed on the page."""
-    document = json.loads((RESULTS / "reproduction.json").read_text())
-    text = page.markdown(document, "figures")
-    for claim in document["claims"]:
-        assert claim["claim"] in text
-        assert all(evidence in text for evidence in claim["evidence"])
-    assert set(document["targets"]) == set(targets())
-    for target in document["targets"].values():
-        if target["figure"]:
-            assert (RESULTS / target["figure"]).is_file()
-    document["claims"][0]["evidence"] = ["a sentence that was not there"]
-    assert "a sentence that was not there" in page.markdown(document, "figures")
-    assert page.html(document, RESULTS).startswith("<!doctype html>")

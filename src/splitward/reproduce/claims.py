@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from splitward.reproduce.rows import Row, Rows, Undecided
+from splitward.reproduce.rows import Row, Rows, Undecided, decimals
 
 Verdict = Literal[
     "holds",
@@ -37,13 +37,14 @@ class Claim:
     section: str
     claim: str
     decide: Callable[[Rows], Decision]
+    draw: Callable[[Rows], str] | None = None  # the evidence as an SVG
 
     def judged(self, rows: Rows) -> dict[str, Any]:
         """As the JSON holds it."""
         try:
             decision = self.decide(rows)
         except Undecided as missing:
-            decision = Decision(OPEN, (f"{missing}.",))
+            decision = Decision(OPEN, (*missing.evidence, f"{missing}."))
         return {
             "id": self.id, "section": self.section, "claim": self.claim, "verdict": decision.verdict,
             "evidence": list(decision.evidence),
@@ -55,14 +56,16 @@ def verdict(holds: bool) -> Verdict:
     return HOLDS if holds else FAILS
 
 
-def against(naive: Sequence[bool], adaptive: Sequence[bool]) -> Verdict:
+def against(naive: Sequence[bool], adaptive: Sequence[bool], evidence: Sequence[str] = ()) -> Verdict:
     """From whether it holds, row by row, against an attacker who does not know the defence, and one who does.
 
     Raises Undecided where there is no row of either: of nothing, anything would hold.
     """
     for rows, who in ((naive, "the papers' attack"), (adaptive, "an attacker who knows the defence")):
         if not rows:
-            raise Undecided(f"an audit was not run, or failed: {who} at the settings of the claim")
+            raise Undecided(
+                f"{who} was not run at the settings of the claim, failed, or recovered too little", evidence
+            )
     return FAILS if not all(naive) else HOLDS if all(adaptive) else NAIVE_ONLY
 
 
@@ -70,7 +73,7 @@ MARGIN_DB, MARGIN_SSIM = 1.0, 0.05
 """What a difference of two means has to exceed to decide a claim: at ten images less is chance."""
 
 
-def clearly(differences: Sequence[float], margin: float, unit: str) -> bool:
+def clearly(differences: Sequence[float], margin: float, unit: str, evidence: Sequence[str] = ()) -> bool:
     """Whether all are above ``margin``; False where one is below -``margin``; raises Undecided in between.
 
     >>> clearly([2.0, -3.0], 1.0, "dB"), clearly([2.0, 3.0], 1.0, "dB")
@@ -80,24 +83,42 @@ def clearly(differences: Sequence[float], margin: float, unit: str) -> bool:
         return False
     if min(differences) > margin:
         return True
-    raise Undecided(f"a difference of {min(differences):+.2f} is within the margin of {margin:g} {unit} that decides")
-
-
-def scored(row: Row) -> str:
-    """A row's numbers as text.
-
-    >>> scored({"psnr_db": 12.34, "ssim": 0.5, "ssim_paper": 0.456, "images": 10})
-    '12.3 dB, SSIM 0.50 (0.46 in the variant of the papers), n = 10'
-    """
-    return (
-        f"{row['psnr_db']:.1f} dB, SSIM {row['ssim']:.2f} ({row['ssim_paper']:.2f} in the variant of the papers), "
-        f"n = {row['images']}"
+    raise Undecided(
+        f"a difference of {min(differences):+.2f} is within the margin of {margin:g} {unit} that decides", evidence
     )
 
 
-def defended(row: Row) -> str:
-    """A row's defence and place as text."""
-    return "no defence" if row["defence"] == "none" else f"{row['defence']} {row['level']:g} on the {row['applied_to']}"
+def scored(row: Row) -> str:
+    """A row's numbers as text; in brackets, SSIM in the papers' variant.
+
+    >>> scored({"psnr_db": 12.34, "ssim": 0.5, "ssim_paper": 0.456, "images": 10})
+    '12.3 dB, SSIM 0.50 (0.46), n = 10'
+    """
+    similar = f"{decimals(row['ssim'], 2)} ({decimals(row['ssim_paper'], 2)})"
+    return f"{row['psnr_db']:.1f} dB, SSIM {similar}, n = {row['images']}"
+
+
+ATTACKS = {
+    "rmle": "splitward's rMLE", "rmle:scripts": "the papers' rMLE", "rmle:paper": "the papers' rMLE by its text",
+    "inverse-network": "splitward's inverse network", "inverse-network:scripts": "the papers' inverse network",
+    "shadow-model": "splitward's shadow models", "shadow-model:scripts": "the papers' shadow model",
+    "model-reconstruction:paper": "model reconstruction", "floor prior/mean": "the mean image",
+    "floor allowed": "a decoder of the label",
+}  # fmt: skip
+
+
+def attacker(row: Row) -> str:
+    """Who reached a row's numbers, as text."""
+    return ATTACKS.get(row["attack"], str(row["attack"]))
+
+
+def points(share: float) -> str:
+    """A difference of accuracies as text.
+
+    >>> points(-0.123)
+    '\N{MINUS SIGN}12.3'
+    """
+    return decimals(100 * share, 1, "+")
 
 
 Curve = Sequence[tuple[float, float]]

@@ -11,6 +11,7 @@ from splitward.audit.settings import slug
 from splitward.reproduce.scales import Scale
 
 DATA = ("mnist", "cifar10")
+DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 Auxiliary = Literal["same set", "same distribution", "random noise set"]
 """What an attacker learns from: the victim's own training images, public images of the same kind, Gaussian noise."""
 

@@ -13,9 +13,10 @@ from splitward.core.run import Progress
 from splitward.record import files
 from splitward.record.schema import Record
 from splitward.reproduce import page
+from splitward.reproduce.claims import MARGIN_DB, MARGIN_SSIM, Claim
 from splitward.reproduce.laboratory import Laboratory
-from splitward.reproduce.need import DATA, Need
-from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, difference, rows_of, trainings
+from splitward.reproduce.need import DATA, DATA_NAMES, Need
+from splitward.reproduce.rows import LIKE, METRICS, Row, Rows, compared, difference, rows_of, trainings
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target, targets
 
@@ -66,7 +67,8 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
     records = {need: record for need in everything if (record := laboratory.load(need)) is not None}
     _of_one_victim(records, out)
     by_need = {need: rows_of(need, record) for need, record in records.items()}
-    rows = Rows([row for found in by_need.values() for row in found] + _yardsticks(laboratory))
+    yardsticks = _yardsticks(laboratory)
+    rows = Rows([row for found in by_need.values() for row in found] + yardsticks)
     for target in targets().values():
         rows.rows += target.made() if target.made else []
     written: dict[str, Any] = {}
@@ -78,14 +80,15 @@ def document(chosen: Sequence[Target], laboratory: Laboratory, command: str) -> 
             target, found, [r for n in own if n in by_need for r in by_need[n]], by_need, out
         )
     asked = unique(n for t in chosen for name in t.data for n in t.needs(scale, name))
-    judged = [claim.judged(rows) for target in chosen for claim in target.claims]
+    judged = [_claim(claim, target, rows, out) for target in chosen for claim in target.claims]
     whole = {
         "schema_version": SCHEMA_VERSION, "splitward": __version__, "command": command, "scale": scale.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "images": scale.images,
         "audits": sum(need in by_need for need in asked), "audits_due": len(asked),
         "versions": sorted({_version(record) for record in records.values()}),
         "environment": next(iter(records.values())).environment.model_dump(mode="json") if records else {},
-        "targets": written, "claims": judged,
+        "targets": written, "claims": judged, "yardsticks": yardsticks,
+        "margins": {"psnr_db": MARGIN_DB, "ssim": MARGIN_SSIM},
     }  # fmt: skip
     files.write_json(out / DOCUMENT, whole)
     (out / PAGE).write_text(page.html(whole, out), encoding="utf-8")
@@ -122,20 +125,34 @@ def _target(
         svg.write_text(drawn, encoding="utf-8")
     else:
         svg.unlink(missing_ok=True)
-    whole = status == "complete"
-    sentences = [target.sentence(found)] if target.sentence and whole else []
-    for name in found.data if whole and not target.sentence else ():
-        decibels, similarity = target.tolerance[name]
-        here = [row for row in rows if row["data"] == name]
-        own_victim = [row for row in here if row["victim"] == 0]
-        sentences.append(f"{page.DATA_NAMES[name]}: {difference(own_victim, decibels, similarity)}")
-        sentences += filter(None, [trainings(here, decibels, similarity)])
+    told = words(target, found, rows) if status == "complete" else {"difference": [], "remark": "", "points": []}
     return {
         "title": target.title, "source": target.source, "status": status, "scale": found.scale.name, "rows": rows,
         "audits": done, "audits_due": len(found.needs), "data": list(found.data),
-        "cause": target.cause if whole else "",
-        "figure": f"{FIGURES}/{target.name}.svg" if drawn is not None else None, "difference": sentences,
+        "figure": f"{FIGURES}/{target.name}.svg" if drawn is not None else None, "listed": list(target.listed), **told,
     }  # fmt: skip
+
+
+def words(target: Target, found: Found, rows: Sequence[Row]) -> dict[str, Any]:
+    """What the page says of a target whose audits are complete."""
+    sentences = [target.sentence(found)] if target.sentence else []
+    points: list[Row] = []
+    for name in () if target.sentence else found.data:
+        here, tolerance = [row for row in rows if row["data"] == name], target.tolerance[name]
+        cause = target.cause(found.scale.study(name)) if target.cause else ""
+        sentences.append(f"{DATA_NAMES[name]}: {difference(here, tolerance, cause)}")
+        sentences += filter(None, [trainings(here, tolerance)])
+        points += compared(here, tolerance)
+    return {"difference": sentences, "remark": target.remark, "points": [] if target.listed else points}
+
+
+def _claim(claim: Claim, target: Target, rows: Rows, out: Path) -> dict[str, Any]:
+    """Judged, with the figure of its evidence and the target that it is told with."""
+    svg = out / FIGURES / f"claim-{claim.id}.svg"
+    if claim.draw is not None:
+        svg.write_text(claim.draw(rows), encoding="utf-8")
+    figure = f"{FIGURES}/{svg.name}" if claim.draw is not None else None
+    return claim.judged(rows) | {"target": target.name, "figure": figure}
 
 
 def _yardsticks(laboratory: Laboratory) -> list[Row]:

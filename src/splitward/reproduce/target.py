@@ -16,8 +16,8 @@ from splitward.core.errors import UsageError
 from splitward.record.schema import Record
 from splitward.reproduce.claims import Claim
 from splitward.reproduce.need import DATA, Need
-from splitward.reproduce.rows import Row, Rows
-from splitward.reproduce.scales import Scale
+from splitward.reproduce.rows import Row, Rows, Tolerance
+from splitward.reproduce.scales import Scale, Study
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Target:
-    """``needs``: its audits on one data set. ``draw``: an SVG, or None where there is nothing to draw. ``cause``:
-    of the difference, a sentence. ``tolerance``: dB and SSIM within which a published point counts as met.
+    """``needs``: its audits on one data set. ``draw``: an SVG, or None where there is nothing to draw. ``remark``:
+    what there is to see, a sentence. ``cause``: of the difference on one data set, which a sentence ends with.
+    ``tolerance``: dB and SSIM within which a published point counts as met. ``listed``: the targets that list the
+    same points, where this one does not.
     """
 
     name: str
@@ -54,13 +56,13 @@ class Target:
     source: str
     needs: Callable[[Scale, str], Sequence[Need]]
     draw: Callable[[Found], str | None]
-    cause: str
+    remark: str = ""
+    cause: Callable[[Study], str] | None = None
     data: tuple[str, ...] = DATA
     claims: Sequence[Claim] = field(default_factory=tuple)
-    tolerance: dict[str, tuple[float, float]] = field(
-        default_factory=lambda: {"mnist": (1.5, 0.06), "cifar10": (2.0, 0.08)}
-    )
+    tolerance: dict[str, Tolerance] = field(default_factory=lambda: {"mnist": (1.5, 0.06), "cifar10": (2.0, 0.08)})
     made: Callable[[], list[Row]] | None = None  # rows that need no audit
+    listed: tuple[str, ...] = ()
     sentence: Callable[[Found], str] | None = None  # on the difference, where rows are not compared one by one
 
 
@@ -73,10 +75,16 @@ def targets() -> dict[str, Target]:
         if not info.name.startswith("_"):
             found.append(importlib.import_module(f"{package.__name__}.{info.name}").TARGET)
 
-    def order(target: Target) -> tuple[bool, int]:
-        return target.name.startswith("figure"), int(target.name.rsplit("-", 1)[1])
+    return {target.name: target for target in sorted(found, key=lambda target: place(target.name))}
 
-    return {target.name: target for target in sorted(found, key=order)}
+
+def place(name: str) -> tuple[bool, int]:
+    """Of a target in the papers' order: tables, then figures.
+
+    >>> sorted(["figure-10", "figure-2", "table-8"], key=place)
+    ['table-8', 'figure-2', 'figure-10']
+    """
+    return name.startswith("figure"), int(name.rsplit("-", 1)[1])
 
 
 def choose(names: Sequence[str], without: Sequence[str] = ()) -> list[Target]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
+
+CURVES = ("figure-9", "figure-10")
 
 
 def on_both_places(found: Found, title: str, kind: str) -> str | None:
@@ -19,7 +22,7 @@ def on_both_places(found: Found, title: str, kind: str) -> str | None:
         }
         for place, levels in places.items():
             steps = views.levels_of(found, data, at, kind, place, levels)
-            lines.append((f"{data} at {at}", f"on the {place}", steps))
+            lines.append((f"{DATA_NAMES[data]} at {at}", f"on the {place}, {views.LETTERS[kind]}", steps))
     return views.by_level(found, title, lines)
 
 
@@ -32,8 +35,10 @@ def noise(number: int, kind: str) -> Target:
         source=f"IoTJ20 figure {number}",
         needs=lambda scale, data: plans.noises(scale, data, kind),
         draw=lambda found: on_both_places(found, title, kind),
-        cause="The papers' attack fits the noise as if it were signal; a decoder that was trained on noisy activations "
-        "averages it away.",
+        remark="The papers' attack fits the noise as if it were signal; a decoder that was trained on noisy "
+        "activations averages it away.",
+        cause=_causes.defences,
+        listed=CURVES,
     )
 
 
@@ -44,7 +49,12 @@ def layers(number: int, data: str, name: str) -> Target:
     def draw(found: Found) -> str | None:
         levels = found.scale.study(data).depth
         lines = [
-            (data, at, views.levels_of(found, data, at, "dropout", "activation", levels)) for at in plans.DEPTHS[data]
+            (
+                name,
+                f"{at}, {views.LETTERS['dropout']}",
+                views.levels_of(found, data, at, "dropout", "activation", levels),
+            )
+            for at in plans.DEPTHS[data]
         ]
         return views.by_level(found, title, lines)
 
@@ -55,6 +65,8 @@ def layers(number: int, data: str, name: str) -> Target:
         needs=plans.depths,
         draw=draw,
         data=(data,),
-        cause="A deeper layer cannot hold more of the input than the layer that it is computed from; where the papers' "
-        "pictures get better with depth, it is their attack that gets better.",
+        remark="A deeper layer cannot hold more of the input than the layer that it is computed from; where the "
+        "papers' pictures get better with depth, it is their attack that gets better.",
+        cause=_causes.defences,
+        listed=("figure-13",),
     )

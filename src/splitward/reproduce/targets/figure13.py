@@ -5,21 +5,26 @@ from __future__ import annotations
 from itertools import pairwise
 
 from splitward.reproduce import draw, plans, published, views
-from splitward.reproduce.claims import Claim, Decision, against, gaps, mean, verdict
-from splitward.reproduce.need import DATA
+from splitward.reproduce.claims import Claim, Decision, against, gaps, mean, points, verdict
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.rows import Row, Rows, Undecided
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
+from splitward.reproduce.targets._evidence import by_depth
 
 
 def figure(found: Found) -> str:
-    """A row of panels for each layer."""
-    panels = [
-        panel
-        for data in found.data
-        for at in plans.DEPTHS[data]
-        for panel in views.tradeoff(found, data, at, "dropout", ("activation",), f"{data}, dropout at {at}")
-    ]
-    return draw.chart("Accuracy against image quality under dropout, by layer", panels, 2)
+    """A row of panels for each layer; the panels of a data set have the same axes."""
+    panels: list[draw.Panel] = []
+    for data in found.data:
+        panels += draw.shared(
+            [
+                panel
+                for at in plans.DEPTHS[data]
+                for panel in views.tradeoff(found, data, at, "dropout", ("activation",), f"{DATA_NAMES[data]}, {at}")
+            ]
+        )
+    return draw.chart("Accuracy against image quality under dropout, by layer", panels, 100)
 
 
 def rising(rows: Rows) -> Decision:
@@ -29,7 +34,7 @@ def rising(rows: Rows) -> Decision:
         known = [published.defended(data, at, "dropout", "activation", 0.0) or {} for at in plans.DEPTHS[data]]
         falls.append(all(b["psnr_db"] <= a["psnr_db"] for a, b in pairwise(known)))
         told = ", ".join(f"{at} {row['psnr_db']:.2f}" for at, row in zip(plans.DEPTHS[data], known, strict=True))
-        evidence.append(f"{data}, papers' logs without a defence, dB from shallow to deep: {told}")
+        evidence.append(f"{DATA_NAMES[data]}, papers' logs without a defence, dB from shallow to deep: {told}")
         for who, attack in (("papers' attack", "rmle:scripts"), ("inverse network", "inverse-network")):
             here = [
                 views.defence_rows(rows, data, at).where(defence="none", attack=attack).rows
@@ -37,11 +42,10 @@ def rising(rows: Rows) -> Decision:
             ]
             if all(here):
                 told = ", ".join(f"{r[0]['layer']} {r[0]['psnr_db']:.2f}" for r in here)
-                evidence.append(f"{data}, ours, {who}: {told}")
+                evidence.append(f"{DATA_NAMES[data]}, ours, {who}: {told}")
     evidence.append(
         "a deeper layer is computed from the shallower one and cannot tell more of the input: where the number "
-        "rises, the "
-        "attack fails, not the layer"
+        "rises, the attack fails, not the layer"
     )
     return Decision(verdict(all(falls)), tuple(evidence))
 
@@ -55,18 +59,18 @@ def deeper(rows: Rows) -> Decision:
         for above, below in pairwise(plans.DEPTHS["mnist"]):
             first, second = (_curve(source(rows, "mnist", at, "dropout", "activation"), at) for at in (below, above))
             if gap := gaps(first, second):
-                evidence.append(f"{who}: {below} minus {above}, accuracy at equal SSIM {100 * mean(gap):+.1f} points")
+                evidence.append(f"{who}: {below} minus {above}, accuracy at equal SSIM {points(mean(gap))} points")
                 if above != "ReLU1":  # the exception
                     ordered.append(mean(gap) > 0)
         results.append(ordered)
-    return Decision(against(*results), tuple(evidence))
+    return Decision(against(results[0], results[1], evidence), tuple(evidence))
 
 
 def _curve(rows: list[Row], at: str) -> list[tuple[float, float]]:
-    points = [(row["ssim_paper"], row["accuracy"]) for row in rows if row["accuracy"] is not None]
-    if len(points) < 2:
-        raise Undecided(f"no dropout was run on mnist at {at}")
-    return points
+    known = [(row["ssim_paper"], row["accuracy"]) for row in rows if row["accuracy"] is not None]
+    if len(known) < 2:
+        raise Undecided(f"no dropout was run on MNIST at {at}")
+    return known
 
 
 TARGET = Target(
@@ -75,11 +79,13 @@ TARGET = Target(
     source="IoTJ20 figure 13; CIFAR-10 from the authors' logs",
     needs=plans.depths,
     draw=figure,
-    cause="The order of the layers in the papers' figure is the order in which their descent fails.",
+    remark="Where the published number rises with depth, the attack fails and not the layer: see the claim on it.",
+    cause=_causes.defences,
     claims=(
         Claim(
             "deeper-leaks-less", "III-A, IV-B",
-            "What the papers' attack recovers falls from layer to layer, as what is there to recover does.", rising,
+            "What the papers' attack recovers falls from layer to layer, as what is there to recover does.",
+            rising, by_depth,
         ),
         Claim(
             "deeper-dropout", "IV-B",

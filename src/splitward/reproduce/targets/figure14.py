@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splitward.reproduce import plans, views
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 TARGET_TITLE = "Recovered inputs, query-free, at every layer of LeNet-5"
 
@@ -11,7 +12,7 @@ TARGET_TITLE = "Recovered inputs, query-free, at every layer of LeNet-5"
 def draw(found: Found) -> str | None:
     """Layers down; the papers' attack and ours."""
     wanted = [
-        ("mnist", f"{need.at}, {words}", need, attack)
+        ("MNIST", f"{need.at}, {words}", need, attack)
         for need in plans.every_layer(found.scale)
         for attack, words in (("shadow-model:scripts", "papers' shadow"), ("shadow-model", "splitward's"))
     ]
@@ -22,8 +23,10 @@ TARGET = Target(
     name="figure-14",
     title=TARGET_TITLE,
     source="IoTJ20 figure 14",
+    listed=("figure-15",),
     needs=lambda scale, data: plans.every_layer(scale) if data == "mnist" else [],
     draw=draw,
     data=("mnist",),
-    cause="Ours makes several shadows, fits them to other users' traffic, and inverts them by a decoder.",
+    remark="Ours makes several shadows, fits them to other users' traffic, and inverts them by a decoder.",
+    cause=_causes.query_free,
 )

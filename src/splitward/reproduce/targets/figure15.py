@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from splitward.reproduce import draw, plans, published, views
-from splitward.reproduce.claims import MARGIN_SSIM, Claim, Decision, clearly, scored, verdict
+from splitward.reproduce.claims import MARGIN_SSIM, Claim, Decision, attacker, clearly, scored, verdict
 from splitward.reproduce.need import Need
 from splitward.reproduce.rows import LIKE, Row, Rows
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 ATTACKS = (
     ("shadow-model:scripts", views.NAIVE_NAME, draw.NAIVE),
@@ -38,14 +39,12 @@ def figure(found: Found) -> str:
             points = [(plans.LAYERS.index(r["layer"]), r[metric]) for r in by_layer(found.rows, attack)]
             series.append(draw.Series(words, points, style))
         floors = [(plans.LAYERS.index(r["layer"]), r[metric]) for r in by_layer(found.rows, "floor allowed")]
-        series.append(
-            draw.Series("no activation: decoder of the label", floors, draw.Style(draw.GREY, "8 4", "triangle", False))
-        )
+        series.append(draw.Series("no activation: label known", floors, draw.Style(draw.GREY, "8 4", "")))
         values = [y for s in series for _, y in s.points]
         panels.append(
-            draw.Panel(name, draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series)
+            draw.Panel("MNIST", draw.categories("cut after", plans.LAYERS), draw.axis(name, values, 0.0), series)
         )
-    return draw.chart("Query-free recovery by layer", panels, 2)
+    return draw.chart("Query-free recovery by layer", panels)
 
 
 def drop(rows: Rows) -> Decision:
@@ -64,13 +63,13 @@ def hides(rows: Rows) -> Decision:
     floor = rows.one(study="layers", layer="fc1", attack="floor allowed", secrets=LIKE)
     here = [
         *rows.where(study="layers", layer="fc1", secrets=LIKE, status="ok"),
-        *rows.some(study="asked", status="ok", secrets=LIKE),
+        *rows.some(study="asked", layer="fc1", status="ok", secrets=LIKE),
     ]
     attacks = [row for row in here if not row["attack"].startswith("floor")]
     best = max(attacks, key=lambda row: row["ssim"])
     evidence = [f"no activation, label known: {scored(floor)}"]
-    evidence += [f"fc1, {row['threat_model']}, {row['attack']}: {scored(row)}" for row in attacks]
-    return Decision(verdict(clearly([floor["ssim"] - best["ssim"]], MARGIN_SSIM, "SSIM")), tuple(evidence))
+    evidence += [f"fc1, {row['threat_model']}, {attacker(row)}: {scored(row)}" for row in attacks]
+    return Decision(verdict(clearly([floor["ssim"] - best["ssim"]], MARGIN_SSIM, "SSIM", evidence)), tuple(evidence))
 
 
 TARGET = Target(
@@ -80,8 +79,9 @@ TARGET = Target(
     needs=needs,
     draw=figure,
     data=("mnist",),
-    cause="Each shadow is a training of its own, and how well the descent inverts it varies from shadow to shadow; the "
-    "published bars are one shadow a layer.",
+    remark="How well the descent inverts a shadow varies from shadow to shadow; the published bars are one "
+    "shadow a layer.",
+    cause=_causes.query_free,
     claims=(
         Claim("drop-at-fc1", "IV-C", "What comes back drops sharply at the first fully connected layer.", drop),
         Claim(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from splitward.plan.choice import Row as Cut
-from splitward.reproduce import costs, draw, published
+from splitward.reproduce import bars, costs, draw, published
 from splitward.reproduce.claims import Claim, Decision, verdict
 from splitward.reproduce.rows import Row, Rows
 from splitward.reproduce.target import Found, Target
 
-SENDING, COMPUTING = "transmission", "inference on the device"
+PARTS = {
+    "transmission": ("sending", draw.BLUE),
+    "edge": ("computing, device", draw.ORANGE),
+    "cloud": ("computing, cloud", draw.INK),
+}
+NAMES = {"cloud-only": "cloud", "edge-only": "edge", "collaborative": "split"}
 
 
 def spent(cut: Cut) -> dict[str, float]:
@@ -63,29 +68,27 @@ def cheaper(rows: Rows) -> Decision:
 def figure(found: Found) -> str:  # noqa: ARG001 - it needs no audit
     """Published bars, and those of each setting."""
 
-    def bars(quantity: str, unit: str) -> list[draw.Stack]:
-        parts = ("transmission", "edge")
-        stacks = []
+    def stacks(quantity: str, unit: str) -> list[bars.Stack]:
+        found = []
         for told in published.table("figure2"):
-            sent, edge = (float(told[f"{quantity}_{part}_{unit}"]) for part in parts)
-            stacks.append(_stack(str(told["deployment"]), "published", sent, edge))
+            known = {part: told.get(f"{quantity}_{part}_{unit}", 0.0) for part in PARTS}
+            found.append(_stack(str(told["deployment"]), "published", known))
         for number, place in enumerate(costs.PLACES, 1):
             for deployment, cut in costs.deployments(place).items():
-                sent, edge = (spent(cut)[f"{part}_{unit}"] for part in parts)
-                stacks.append(_stack(deployment, f"model {number}", sent, edge))
-        return stacks
+                ours = spent(cut)
+                modelled = {part: ours.get(f"{part}_{unit}", 0.0) for part in PARTS}
+                found.append(_stack(deployment, f"model {number}", modelled))
+        return found
 
-    charts = (("Latency", "seconds", bars("latency", "s")), ("Energy of the device", "joules", bars("energy", "j")))
-    return draw.bars("Latency and energy of AlexNet", charts)
+    charts = (
+        ("Latency", "seconds", stacks("latency", "s")),
+        ("Energy of the device", "joules", stacks("energy", "j")),
+    )
+    return bars.bars("Latency and energy of AlexNet", charts)
 
 
-NAMES = {"cloud-only": "cloud", "edge-only": "edge", "collaborative": "split"}
-
-
-def _stack(deployment: str, origin: str, sent: float, edge: float) -> draw.Stack:
-    """Three bars share one name of their origin, below the one in the middle."""
-    name = NAMES[deployment] + (f"\n{origin}" if deployment == "edge-only" else "")
-    return draw.Stack(name, ((SENDING, sent, draw.BLUE), (COMPUTING, edge, draw.ORANGE)))
+def _stack(deployment: str, origin: str, parts: dict[str, float]) -> bars.Stack:
+    return bars.Stack(NAMES[deployment], [(*PARTS[part], value) for part, value in parts.items()], origin)
 
 
 def sentence(found: Found) -> str:
@@ -109,7 +112,7 @@ TARGET = Target(
     source="IoTJ20 figure 2, from Neurosurgeon",
     needs=lambda _scale, _data: (),
     draw=figure,
-    cause="All of ours is modelled. The published bars fit a cut after pool5 and a device that spends two "
+    remark="All of ours is modelled. The published bars fit a cut after pool5 and a device that spends two "
     "thirds of its time "
     "on reading the weights of the fully connected layers; on a device and a radio that are both fast, no cut "
     "inside pays.",

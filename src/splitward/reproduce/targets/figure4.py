@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.need import DATA
+from splitward.reproduce.need import DATA, DATA_NAMES
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 TARGET_TITLE = "Recovered inputs, black-box"
 
@@ -12,7 +13,7 @@ TARGET_TITLE = "Recovered inputs, black-box"
 def draw(found: Found) -> str | None:
     """Originals, and the inverse network by what it was trained on."""
     wanted = [
-        (data, f"{need.at}, {need.setting}", need, "inverse-network:scripts")
+        (DATA_NAMES[data], f"{need.at},\n{need.setting}", need, "inverse-network:scripts")
         for data in DATA
         for need in plans.black_box(found.scale, data)
     ]
@@ -23,7 +24,8 @@ TARGET = Target(
     name="figure-4",
     title=TARGET_TITLE,
     source="IoTJ20 figure 4",
+    listed=("table-4",),
     needs=plans.black_box,
     draw=draw,
-    cause="See table 4: another training of the victim, and fewer images to train the decoder on.",
+    cause=_causes.black_box,
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from splitward.reproduce import plans, views
-from splitward.reproduce.claims import Claim, Decision, against, defended, scored
-from splitward.reproduce.need import DATA
-from splitward.reproduce.rows import Rows
+from splitward.reproduce.claims import Claim, Decision, against, attacker, scored
+from splitward.reproduce.need import DATA, DATA_NAMES
+from splitward.reproduce.rows import Rows, defended
 from splitward.reproduce.target import Target
-from splitward.reproduce.targets._pictures import on_both_places
+from splitward.reproduce.targets import _causes
+from splitward.reproduce.targets._pictures import CURVES, on_both_places
 
 TARGET_TITLE = "Recovered inputs under dropout"
 USELESS = 0.6
@@ -23,13 +24,13 @@ def useless(rows: Rows) -> Decision:
         floor = views.floor(rows, data, "prior/mean")
         if floor is None:
             continue
-        evidence.append(f"{data}, no activation at all: the mean image has {scored(floor)}")
+        evidence.append(f"{DATA_NAMES[data]}, no activation at all: the mean image has {scored(floor)}")
         for known, attackers in ((naive, views.naive_rows), (adaptive, views.adaptive_rows)):
             for row in attackers(rows, data, plans.DEFENDED[data], "dropout", "activation"):
                 if row["level"] >= USELESS:
                     known.append(row["psnr_db"] <= floor["psnr_db"] and row["ssim_paper"] <= 0.3)
-                    evidence.append(f"{data}, {defended(row)}, {row['attack']}: {scored(row)}")
-    return Decision(against(naive, adaptive), tuple(evidence))
+                    evidence.append(f"{DATA_NAMES[data]}, {defended(row)}, {attacker(row)}: {scored(row)}")
+    return Decision(against(naive, adaptive, evidence), tuple(evidence))
 
 
 TARGET = Target(
@@ -38,8 +39,10 @@ TARGET = Target(
     source="IoTJ20 figure 8",
     needs=plans.dropouts,
     draw=lambda found: on_both_places(found, TARGET_TITLE, "dropout"),
-    cause="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout "
+    remark="The papers' attack fits the dropped zeros as if they were values; an attacker who knows of dropout "
     "does not.",
+    cause=_causes.defences,
+    listed=CURVES,
     claims=(
         Claim(
             "no-useful-information", "IV-B",

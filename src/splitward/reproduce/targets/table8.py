@@ -8,6 +8,7 @@ from splitward.reproduce.need import Need
 from splitward.reproduce.rows import Rows
 from splitward.reproduce.scales import Scale
 from splitward.reproduce.target import Found, Target
+from splitward.reproduce.targets import _causes
 
 
 def needs(scale: Scale, data: str) -> list[Need]:
@@ -22,10 +23,9 @@ def compared(rows: Rows) -> Decision:
         study="black-box", data="mnist", layer="ReLU2", setting="same distribution", attack="inverse-network:scripts"
     )
     other = rows.one(study="reconstruction", data="mnist", layer="ReLU2", attack="model-reconstruction:paper")
-    return Decision(
-        verdict(clearly([network["psnr_db"] - other["psnr_db"]], MARGIN_DB, "dB")),
-        (f"inverse network: {scored(network)}", f"model reconstruction, then rMLE: {scored(other)}"),
-    )
+    evidence = f"inverse network: {scored(network)}", f"model reconstruction, then rMLE: {scored(other)}"
+    held = clearly([network["psnr_db"] - other["psnr_db"]], MARGIN_DB, "dB", evidence)
+    return Decision(verdict(held), evidence)
 
 
 def draw(found: Found) -> str | None:
@@ -39,8 +39,7 @@ TARGET = Target(
     source="ACSAC19 table 8",
     needs=needs,
     draw=draw,
-    cause="The surrogate's architecture is ours, sized from the shapes alone, and its rMLE has our prior and "
-    "stopping rule.",
+    cause=_causes.reconstruction,
     claims=(
         Claim(
             "inverse-network-or-reconstruction", "III-B; ACSAC19 table 8",
