@@ -253,7 +253,7 @@ def read(request, manifest):
         return
     right(call, manifest)
     arrays = [np.zeros((call.count, *t.shape), t.dtype) for t in manifest.outputs]
-    response = grpc_messages.encode(request, manifest, call.outputs, arrays)
+    response = grpc_messages.encode(call, manifest, arrays, not request.raw_input_contents)
     assert pb.ModelInferResponse.FromString(response.SerializeToString()) == response
 
 
