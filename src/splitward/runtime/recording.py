@@ -25,12 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from splitward.core.errors import RecordError, WireError
 from splitward.runtime import encoding, parsing
-from splitward.runtime.manifest import EdgeCut, Sha256
+from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Sha256, Some
 
 Array = NDArray[np.generic]
 
 MAGIC = b"splitward wire recording 1\n"
-HEADER_LIMIT_BYTES, MESSAGE_LIMIT_BYTES = 1 << 20, 1 << 28
+HEADER_LIMIT_BYTES, MESSAGE_LIMIT_BYTES = MANIFEST_LIMIT_BYTES, 1 << 28
 TENSORS_LIMIT_BYTES = 1 << 32
 """Of all tensors of a recording, unpacked: they are held together, and little on a disk can claim much of it."""
 
@@ -44,7 +44,7 @@ class About(_Part):
 
     bundle_sha256: Sha256
     keyed: bool
-    cuts: Annotated[tuple[EdgeCut, ...], Field(min_length=1)]
+    cuts: Some[EdgeCut]
     size: Annotated[int, Field(ge=0, le=0)] = 0
 
 
@@ -55,7 +55,7 @@ class Sent(_Part):
     """
 
     cut: str
-    pictures: Annotated[tuple[Sha256, ...], Field(min_length=1)]
+    pictures: Some[Sha256]
     at_s: Annotated[float, Field(allow_inf_nan=False)]
     ms: Annotated[float, Field(allow_inf_nan=False)]
     attempts: Annotated[int, Field(ge=0)]
