@@ -247,11 +247,16 @@ def decode(content: bytes, where: object = "manifest.json") -> Manifest:
             raise BundleError(f"{where} is of no bundle format that this splitward reads ({FORMAT_VERSION}).")
         return _ADAPTER.validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise BundleError(f"{where} is no manifest of a bundle: {place}: {first['msg']}.") from None
+        raise BundleError(f"{where} is no manifest of a bundle: {said(error)}.") from None
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not readable JSON: {type(error).__name__}.") from None
+
+
+def said(error: ValidationError) -> str:
+    """The first thing that is wrong, and where: printable ASCII, as both may hold whatever the file does."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the whole"
+    return ascii(f"{place[:200]}: {first['msg'][:300]}")[1:-1]
 
 
 _ADAPTER: TypeAdapter[Manifest] = TypeAdapter(Annotated[Manifest, Field(discriminator="role")])

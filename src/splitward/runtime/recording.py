@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from splitward.core.errors import RecordError, WireError
 from splitward.runtime import encoding, parsing
-from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Sha256, Some
+from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Sha256, Some, said
 
 Array = NDArray[np.generic]
 
@@ -153,8 +153,7 @@ def _header(file: BinaryIO, kind: type[H], path: Path) -> H:
     try:
         return kind.model_validate_json(_exactly(file, length, path))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise RecordError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise RecordError(f"{path} is damaged: {said(error)}.") from None
 
 
 def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
