@@ -147,7 +147,7 @@ async def _start(listening: _Listening) -> asyncio.Future[Any] | None:
 
 
 async def _settle(core: Core, seconds: float) -> None:
-    """What was begun is answered, and the answers are read: closing a socket in which something else waits resets it."""
+    """What was begun is answered, and the answers are read: a socket that is closed with something in it is reset."""
     end = time.monotonic() + seconds
     while core.metrics.in_flight and time.monotonic() < end:
         await asyncio.sleep(0.01)
