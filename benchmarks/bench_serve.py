@@ -269,7 +269,8 @@ def memory(work: Work, folder: Path, count: int) -> None:
             done = round(share * count)
             found[done] = resident_mib(ours.process.pid)
     print("\nresident memory, MiB: " + ", ".join(f"{mib:.1f} after {done:,}" for done, mib in found.items()))
-    print(f"    from {min(filter(None, found)):,} requests to {done:,}: {found[done] - list(found.values())[1]:+.1f} MiB")
+    first = list(found.values())[1]
+    print(f"    from the first of these to the last: {found[done] - first:+.1f} MiB")
 
 
 def other_server(name: str, python: str | None, work: Work, callers: int, count: int) -> None:
