@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
 from splitward.core.errors import WireError
+from splitward.runtime import protocol as pb
 
 SHORT_BYTES = 1 << 16
 """Up to here a message is parsed as it is, whatever it holds."""

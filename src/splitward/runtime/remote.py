@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2 as pb
 
 from splitward.core.errors import CloudError, CloudUnavailable, UsageError, WireError
 from splitward.runtime import encoding, parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.messages import Request
 from splitward.runtime.retry import Breaker, Patience
 
 MESSAGE_LIMIT_BYTES = 1 << 26
 """Of an answer."""
-SERVICE = "/inference.GRPCInferenceService/"
+SERVICE = f"/{pb.SERVICE}/"
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),

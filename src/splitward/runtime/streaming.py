@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2 as pb
 
 from splitward.core.errors import CloudError, CloudUnavailable, SplitwardError, WireError
 from splitward.runtime import parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.messages import Request
 from splitward.runtime.remote import SERVICE, Remote, Reply, printable
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
+from splitward.runtime import protocol as pb
 from splitward.runtime.cloud import tensors
 from splitward.runtime.cloud.call import Array, Call, asked, check_id, check_pairing, one_count
 from splitward.runtime.cloud.refusal import invalid, shown

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from tritonclient.grpc import service_pb2 as pb
 
 from splitward.core.errors import UsageError, WireError
 from splitward.runtime import parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.cloud import core, grpc_messages, tensors
 from splitward.runtime.cloud.addresses import Address, Tls
 from splitward.runtime.cloud.call import Call
@@ -21,9 +21,6 @@ from splitward.runtime.manifest import Tensor
 
 Context = Any
 """grpc.aio.ServicerContext"""
-
-
-NAME = "inference.GRPCInferenceService"
 
 
 class Service:
@@ -144,7 +141,7 @@ def make_server(held: Core, address: Address, tls: Tls | None, concurrent: int) 
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ],
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, _methods(Service(held))),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(pb.SERVICE, _methods(Service(held))),))
     try:
         port = (
             server.add_secure_port(str(address), _credentials(tls)) if tls else server.add_insecure_port(str(address))
