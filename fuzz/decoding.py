@@ -61,7 +61,7 @@ def tensor(data: bytes) -> None:
     how, rest = data[0] if data else 0, data[1:]
     form = FORMS[how % len(FORMS)]
     if form.endswith("zstd") and how & 0x80:
-        rest = encoding.zstandard.ZstdCompressor().compress(rest)
+        rest = encoding.zstd.compress(rest)
     try:
         found = encoding.decode(rest, form, "float32", (2, 5))
     except WireError as error:
