@@ -22,7 +22,7 @@ from runtime import bundles, servers
 from runtime.clouds import between
 from runtime.test_cloud_faults import resident_mib
 
-CALLERS, EACH, PATIENCE_S, BACK_S = 4, 8, 1.0, 2.0
+CALLERS, EACH, PATIENCE_S, BACK_S = 4, 4, 1.0, 2.0
 
 
 def images(number, count=EACH):
