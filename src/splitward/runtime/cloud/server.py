@@ -111,8 +111,9 @@ async def _serve(settings: Settings, tls: Tls | None, core: Core, log: Log) -> N
     await asyncio.wait({stopped, serving} if serving else {stopped}, return_when=asyncio.FIRST_COMPLETED)
     log("draining", seconds=settings.drain_s)
     core.drain()
-    await _settle(core, settings.drain_s)
-    await _stop(listening, serving, settings.drain_s)
+    end = time.monotonic() + settings.drain_s
+    await _settle(core, end)
+    await _stop(listening, serving, max(0.0, end - time.monotonic()))
     log("stopped")
 
 
@@ -146,9 +147,8 @@ async def _start(listening: _Listening) -> asyncio.Future[Any] | None:
     return serving
 
 
-async def _settle(core: Core, seconds: float) -> None:
+async def _settle(core: Core, end: float) -> None:
     """What was begun is answered, and the answers are read: a socket that is closed with something in it is reset."""
-    end = time.monotonic() + seconds
     while core.metrics.in_flight and time.monotonic() < end:
         await asyncio.sleep(0.01)
     await asyncio.sleep(READ_S)
@@ -157,6 +157,7 @@ async def _settle(core: Core, seconds: float) -> None:
 async def _stop(listening: _Listening, serving: asyncio.Future[Any] | None, seconds: float) -> None:
     """What was begun has ``seconds`` to finish."""
     if listening.http:
+        listening.http.config.timeout_graceful_shutdown = max(1, round(seconds))
         listening.http.should_exit = True
     if listening.grpc:
         await listening.grpc.stop(seconds)
@@ -177,7 +178,6 @@ def _web(settings: Settings, tls: Tls | None, core: Core) -> uvicorn.Server:
     config = uvicorn.Config(
         Endpoints(core).app(), http=Bounded, ws="none", lifespan="off", access_log=False, log_config=None,
         limit_concurrency=settings.concurrent, timeout_keep_alive=30, server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )  # fmt: skip
     config.load()
     config.ssl = tls.context if tls else None
