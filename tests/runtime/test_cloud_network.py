@@ -245,6 +245,30 @@ def test_a_few_requests_behind_one_another_are_answered_in_order(cloud):
             assert data
 
 
+def stands(connection):
+    """Whether it was neither closed nor reset."""
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+def test_connections_are_held_up_to_twice_the_limit(toys, keys):
+    """Those beyond the limit are told 503, those beyond that nothing."""
+    with servers.serving(toys["2"][0], "--key", keys / "signing.pub", "--max-concurrent", 4) as running:
+        host, port = running.address["http"].rsplit(":", 1)
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(20)]
+            assert [stands(one) for one in held] == [True] * 8 + [False] * 12
+            held[0].settimeout(10)
+            held[0].sendall(WHOLE.encode())
+            assert held[0].recv(100).startswith(b"HTTP/1.1 503")
+        others_are_answered(running, toys)
+
+
 LIMITED = """
 import resource
 from splitward.cli.main import main

@@ -33,7 +33,7 @@ class Bounded(HttpToolsProtocol):
         """``_unread``: bytes since the parser last found anything in them, such as those of a header without an end."""
         self._unread += len(data)
         super().data_received(data)
-        if self._unread > HEAD_BYTES:
+        if self._unread > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("Invalid HTTP request received.")
 
     def on_message_begin(self) -> None:
