@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-serve docs clean
+.PHONY: help demo test test-all lint format bench bench-serve fuzz docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,13 @@ bench: $(VENV)/.dev ## Speed, against a straightforward reference in the same ru
 
 bench-serve: $(VENV)/.dev ## Speed of the cloud; SDKS="--kserve PYTHON --mlserver PYTHON" compares with those
 	cd benchmarks && ../$(BIN)/python bench_serve.py $(SDKS)
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --group fuzz
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## Hostile messages under a fuzzer that follows the branches; minutes
+	$(BIN)/python fuzz/decoding.py
 
 docs: $(VENV)/.docs ## Documentation, into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -1,6 +1,6 @@
 """The cloud: latency against a bare echo, throughput with and without batching, and memory over many requests.
 
-    python benchmarks/bench_serve.py [--requests 3000] [--callers 64] [--memory 200000]
+    python benchmarks/bench_serve.py [--requests 3000] [--callers 64] [--memory 200000] [--only-memory]
                                      [--kserve PYTHON] [--mlserver PYTHON]
 
 Everything is measured in one run on this machine over the loopback, each server in a process of its own. The echo is a
@@ -261,17 +261,16 @@ def resident_mib(process: int) -> float:
 
 
 def memory(work: Work, folder: Path, count: int) -> None:
-    """Resident memory after each tenth of ``count`` requests of 16 callers."""
+    """Resident memory of the server before and in the course of ``count`` requests of 16 callers."""
     with cloud(work, folder) as ours:
-        found = []
-        for _ in range(10):
-            asyncio.run(load(ours.address, work.request, 16, count // 10))
-            found.append(resident_mib(ours.process.pid))
-    print(
-        f"\nresident memory after each {count // 10:,} of {count:,} requests, MiB: "
-        + " ".join(f"{m:.1f}" for m in found)
-    )
-    print(f"    from the first tenth to the last: {found[-1] - found[0]:+.1f} MiB")
+        found, done = {0: resident_mib(ours.process.pid)}, 0
+        for share in (0.05, 0.25, 0.5, 0.75, 1.0):
+            asyncio.run(load(ours.address, work.request, 16, round(share * count) - done))
+            done = round(share * count)
+            found[done] = resident_mib(ours.process.pid)
+    print("\nresident memory, MiB: " + ", ".join(f"{mib:.1f} after {done:,}" for done, mib in found.items()))
+    first = list(found.values())[1]
+    print(f"    from the first of these to the last: {found[done] - first:+.1f} MiB")
 
 
 def other_server(name: str, python: str | None, work: Work, callers: int, count: int) -> None:
@@ -295,13 +294,14 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=200_000)
     parser.add_argument("--kserve")
     parser.add_argument("--mlserver")
+    parser.add_argument("--only-memory", action="store_true", help="leave latency and throughput away")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_certificates(folder / "tls")
         found = works(folder)
         print(f"{os.cpu_count()} processors; load {os.getloadavg()[0]:.1f} before the run")
-        for work in found:
+        for work in [] if given.only_memory else found:
             alone, among = model_times(work)
             print(f"\n{work.name}: {work.kib:.0f} KiB a sample; model {alone:.3f} ms alone, {among:.3f} ms of 64")
             for tls in (None, folder / "tls"):

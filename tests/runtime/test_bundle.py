@@ -107,6 +107,7 @@ def test_longer_shorter_missing_linked_and_special_files_are_refused(folder, key
         ({"half": "../../etc/passwd"}, "half"),
         ({"files": {"../x": {"sha256": "0" * 64, "size": 1}}}, "files"),
         ({"files": {}}, "files"),
+        ({"files": {"a\n\x1b[2J" * 99: 1}}, r"files\.a\\n\\x1b"),
         ({"opset": "20"}, "opset"),
         ({"activation": []}, "activation"),
         ({"activation": [{"name": "activation_0", "dtype": "float32", "shape": [1 << 20, 1 << 20]}]}, "bytes"),
@@ -120,8 +121,9 @@ def test_a_signed_manifest_that_says_something_else_is_refused(folder, key, chan
     content = json.dumps(data).encode()
     (folder / "manifest.json").write_bytes(content)
     (folder / "manifest.sig").write_bytes(key.sign(content))
-    with pytest.raises(BundleError, match=said):
+    with pytest.raises(BundleError, match=said) as refusal:
         bundle.read_cloud(folder, [key.public_key()])
+    assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"format_version": 1}'])

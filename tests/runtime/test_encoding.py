@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitward.core.errors import WireError
+from splitward.runtime import encoding as module
 from splitward.runtime.encoding import ENCODINGS, decode, encode
 
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def test_eight_bits_are_within_half_a_step_of_each_sample(zstd):
 def test_a_frame_that_claims_more_is_refused_before_it_is_unpacked(monkeypatch):
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     assert len(bomb) < 20_000
-    monkeypatch.setattr(zstandard, "ZstdDecompressor", lambda: pytest.fail("unpacked"))
+    monkeypatch.setattr(module.zstd, "ZstdDecompressor", lambda **_: pytest.fail("unpacked"))
     with pytest.raises(WireError, match="claims 268435456 bytes; 48 are due"):
         decode(bomb, "zstd", "float32", (1, 12))
 
@@ -53,6 +54,37 @@ def test_a_frame_that_hides_its_size_is_refused():
     packer = zstandard.ZstdCompressor(write_content_size=False)
     with pytest.raises(WireError, match="claims"):
         decode(packer.compress(bytes(48)), "zstd", "float32", (1, 12))
+
+
+@pytest.mark.parametrize("numbers", [300, 3_000_000])
+def test_frames_of_another_writer_are_read(numbers):
+    """With a checksum, in pieces, of any level, and with a window of their own size."""
+    tensor = (np.arange(numbers) % 997).astype(np.float32).reshape(1, -1)
+    data = tensor.tobytes()
+    for level in (1, 19 if numbers < 1000 else 3):
+        packer = zstandard.ZstdCompressor(level=level, write_checksum=True)
+        pieces = packer.compressobj(size=len(data))
+        streamed = pieces.compress(data[:100]) + pieces.compress(data[100:]) + pieces.flush()
+        for frame in (packer.compress(data), streamed):
+            np.testing.assert_array_equal(decode(frame, "zstd", "float32", tensor.shape), tensor)
+        spoilt = streamed[:-1] + bytes([streamed[-1] ^ 1])  # the checksum
+        with pytest.raises(WireError, match="cannot be read"):
+            decode(spoilt, "zstd", "float32", tensor.shape)
+
+
+def test_a_frame_with_a_large_window_or_a_dictionary_is_refused():
+    parameters = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=True)
+    pieces = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    wide = pieces.compress(bytes(48)) + pieces.flush()
+    with pytest.raises(WireError):
+        decode(wide, "zstd", "float32", (1, 12))
+    samples = [b"%d %d" % (k, k % 7) for k in range(2000)]
+    packer = zstandard.ZstdCompressor(dict_data=zstandard.train_dictionary(1000, samples))
+    with pytest.raises(WireError):
+        decode(packer.compress(bytes(range(48))), "zstd", "float32", (1, 12))
+    skipped = b"\x50\x2a\x4d\x18" + (48).to_bytes(4, "little") + bytes(48)
+    with pytest.raises(WireError, match="claims"):
+        decode(skipped, "zstd", "float32", (1, 12))
 
 
 def test_a_frame_that_lies_or_goes_on_is_refused():

@@ -1,6 +1,7 @@
 """A recording holds exactly the bytes that crossed, and nothing else is read from a file that claims to be one."""
 
 import contextlib
+import errno
 import json
 
 import grpc
@@ -114,3 +115,24 @@ def test_claims_of_giant_parts_are_refused(tmp_path, whole):
         read(file)
     with pytest.raises(RecordError, match="cannot be read"):
         read(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("refusing", [False, True])
+def test_a_full_disk_loses_no_request_in_silence(tmp_path, refusing):
+    """What was sent and could not be kept is an error of its own; what follows is asked all the same."""
+    bundle, weights = toy("none")
+    refuse = (lambda request, context: context.abort(grpc.StatusCode.NOT_FOUND, "")) if refusing else None
+    with served(ExtendedServer(weights, refuse)) as port:
+        remote = Remote(f"127.0.0.1:{port}", patience=Patience(deadline_s=2))
+        with Edge(bundle, remote, tmp_path / "ledger", Options(record=tmp_path / "wire")) as edge:
+            edge._recorder._file.write = full
+            with pytest.raises(RecordError, match="No space left"):
+                edge.infer(pictures(1, 0))
+            outcomes = list(edge.stream(pictures(1, seed) for seed in range(1, 4)))
+            assert len(outcomes) == 3
+            assert all(isinstance(one, RecordError) for one in outcomes)
+            assert edge.counts["asked"] == edge.counts["failed"] == 4
+
+
+def full(data):
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -251,22 +251,26 @@ class Edge:
             yield self._streamed(*under_way.popleft(), result)
 
     def _streamed(self, prepared: _Prepared | None, images: Pixels, result: Any) -> Answer | SplitwardError:
-        local = self.options.without_cloud == "local" and isinstance(result, CloudUnavailable | LedgerRefusal)
         outcome: Answer | SplitwardError
-        if isinstance(result, Reply) and prepared is not None:
-            try:
-                outcome = self._answered(prepared, result)
-            except SplitwardError as error:
-                outcome = error
-        else:
-            if prepared is not None:
-                self._record(prepared, None)
-            outcome = self._local(images, time.perf_counter(), prepared) if local else result
+        try:
+            outcome = self._outcome(prepared, images, result)
+        except SplitwardError as error:
+            outcome = error
         if isinstance(outcome, Answer):
             self.counts[outcome.where] += 1
         else:
             self.counts["refused" if isinstance(outcome, LedgerRefusal) else "failed"] += 1
         return outcome
+
+    def _outcome(self, prepared: _Prepared | None, images: Pixels, result: Any) -> Answer | SplitwardError:
+        if isinstance(result, Reply) and prepared is not None:
+            return self._answered(prepared, result)
+        if prepared is not None:
+            self._record(prepared, None)
+        if self.options.without_cloud == "local" and isinstance(result, CloudUnavailable | LedgerRefusal):
+            return self._local(images, time.perf_counter(), prepared)
+        error: SplitwardError = result
+        return error
 
     @property
     def queued(self) -> int:

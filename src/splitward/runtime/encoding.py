@@ -14,12 +14,17 @@ Reading is bounded: what a frame claims is compared with the size that the shape
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from splitward.core.errors import WireError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PARAMETER = "splitward_encoding"
 PAIRING = "splitward_pairing"
@@ -29,8 +34,8 @@ ENCODINGS = ("fp16", "int8", "zstd", "fp16+zstd", "int8+zstd")
 
 Array = NDArray[np.generic]
 
-_WINDOW_LIMIT_BYTES = 1 << 23
-"""Of a frame, as RFC 8878 recommends decoders to support."""
+_WINDOW_LOG = 23
+"""Of a frame's window, 8 MiB, as RFC 8878 recommends decoders to support; a larger one where the tensor is larger."""
 
 
 def encode(tensor: Array, encoding: str, level: int = 3, scale: tuple[float, float] | None = None) -> bytes:
@@ -38,21 +43,21 @@ def encode(tensor: Array, encoding: str, level: int = 3, scale: tuple[float, flo
 
     ``scale``: (low, step) of int8 for every sample; None takes each sample's own, which tells its extremes.
     """
-    precision, zstd = _parts(encoding, tensor.dtype)
+    precision, packed = _parts(encoding, tensor.dtype)
     if precision == "fp16":
         data = _halve(tensor)
     elif precision == "int8":
         data = _quantise(tensor, scale)
     else:
         data = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
-    return zstandard.ZstdCompressor(level=level, write_content_size=True).compress(data) if zstd else data
+    return zstd.compress(data, level) if packed else data  # a frame made at once states its size
 
 
 def decode(data: bytes | memoryview, encoding: str, dtype: str, shape: tuple[int, ...]) -> Array:
     """The tensor (N, *shape) that ``encode`` wrote, as ``dtype``, read-only. Raises WireError for anything else."""
-    precision, zstd = _parts(encoding, np.dtype(dtype))
+    precision, packed = _parts(encoding, np.dtype(dtype))
     size = encoded_bytes(precision, dtype, shape)
-    if zstd:
+    if packed:
         data = _unpack(data, size)
     if len(data) != size:
         raise WireError(f"a tensor {dtype} of shape {list(shape)} has {len(data)} bytes; {size} are due.")
@@ -116,11 +121,14 @@ def _restore(data: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Ar
 
 def _unpack(data: bytes | memoryview, size: int) -> bytes:
     try:
-        frame = zstandard.get_frame_parameters(data)
-        if frame.content_size != size:
-            raise WireError(f"a compressed tensor claims {frame.content_size} bytes; {size} are due.")
-        if frame.window_size > max(_WINDOW_LIMIT_BYTES, size) or frame.dict_id:
-            raise WireError("a compressed tensor asks for a dictionary, or for more memory than it may.")
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
-    except zstandard.ZstdError as error:
+        claimed = zstd.get_frame_info(data).decompressed_size
+        if claimed != size:
+            raise WireError(f"a compressed tensor claims {claimed} bytes; {size} are due.")
+        window = max(_WINDOW_LOG, (size - 1).bit_length())
+        reader = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: min(window, 30)})
+        unpacked = reader.decompress(data, max_length=size)
+    except zstd.ZstdError as error:
         raise WireError(f"a compressed tensor cannot be read: {' '.join(str(error).split())[:100]}.") from None
+    if not reader.eof or reader.unused_data:
+        raise WireError("a compressed tensor is torn, or something follows it.")
+    return unpacked

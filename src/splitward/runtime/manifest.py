@@ -11,16 +11,17 @@ import hashlib
 import json
 import math
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError, model_validator
 
 from splitward.core.errors import BundleError
 
 FORMAT_VERSION = 1
 
-MANIFEST_LIMIT_BYTES = 1 << 20
+MANIFEST_LIMIT_BYTES = 1 << 19
+"""Its parser makes 370 bytes of one: three (an empty object) take a kilobyte."""
 FILE_LIMIT_BYTES = (1 << 31) - 1
 """Of one file: an ONNX model is one protobuf message."""
 
@@ -31,6 +32,10 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 Dimension = Annotated[int, Field(ge=1, lt=1 << 31)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], FailFast()]
+"""The first wrong item is told, and the others are not looked at: a list of a million would keep a reader for long."""
+Some = Annotated[Several[T], Field(min_length=1)]
 
 
 class Part(BaseModel):
@@ -51,7 +56,7 @@ class Tensor(Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z]+(_[0-9]+)?$")]
     dtype: DType
-    shape: Annotated[tuple[Dimension, ...], Field(max_length=16)]
+    shape: Annotated[Several[Dimension], Field(max_length=16)]
 
     @model_validator(mode="after")
     def _fits(self) -> Tensor:
@@ -73,8 +78,8 @@ class Tensor(Part):
 class Normalisation(Part):
     """(pixels - mean) / std, one number or one a channel, in float32."""
 
-    mean: Annotated[tuple[Finite, ...], Field(min_length=1)]
-    std: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+    mean: Some[Finite]
+    std: Some[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
 
 
 class Parity(Part):
@@ -158,13 +163,13 @@ class EdgeCut(Part):
     cut: str
     half: FileName
     defence: str
-    activation: Annotated[tuple[Tensor, ...], Field(min_length=1)]
-    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    activation: Some[Tensor]
+    outputs: Some[Tensor]
     cloud: CloudHalf
     parity: Parity
     audited: Audited | None
     planned: Planned | None = None
-    ranges: tuple[tuple[Finite, Finite], ...] = ()
+    ranges: Several[tuple[Finite, Finite]] = ()
     offline: FileName | None = None
 
 
@@ -180,7 +185,7 @@ class EdgeManifest(Part):
     opset: int
     input: Tensor
     normalise: Normalisation | None
-    cuts: Annotated[tuple[EdgeCut, ...], Field(min_length=1, max_length=32)]
+    cuts: Annotated[Some[EdgeCut], Field(max_length=32)]
     files: Annotated[dict[FileName, File], Field(max_length=64)]
 
     @model_validator(mode="after")
@@ -203,8 +208,8 @@ class CloudManifest(Part):
     versions: dict[str, str]
     opset: int
     half: FileName
-    activation: Annotated[tuple[Tensor, ...], Field(min_length=1)]
-    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    activation: Some[Tensor]
+    outputs: Some[Tensor]
     files: Annotated[dict[FileName, File], Field(max_length=64)]
 
     @model_validator(mode="after")
@@ -242,11 +247,16 @@ def decode(content: bytes, where: object = "manifest.json") -> Manifest:
             raise BundleError(f"{where} is of no bundle format that this splitward reads ({FORMAT_VERSION}).")
         return _ADAPTER.validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise BundleError(f"{where} is no manifest of a bundle: {place}: {first['msg']}.") from None
+        raise BundleError(f"{where} is no manifest of a bundle: {said(error)}.") from None
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not readable JSON: {type(error).__name__}.") from None
+
+
+def said(error: ValidationError) -> str:
+    """The first thing that is wrong, and where: printable ASCII, as both may hold whatever the file does."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the whole"
+    return ascii(f"{place[:200]}: {first['msg'][:300]}")[1:-1]
 
 
 _ADAPTER: TypeAdapter[Manifest] = TypeAdapter(Annotated[Manifest, Field(discriminator="role")])

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol (KServe v2), over the stubs that tritonclient brings.
+"""Requests and answers of the Open Inference Protocol (KServe v2).
 
 A request is made into bytes once; what is sent again are those bytes. An answer is held to what the bundle says comes
 back, name by name and byte by byte, and is refused otherwise.
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2 as pb
 
 from splitward.core.errors import CloudError
 from splitward.runtime import encoding
+from splitward.runtime import protocol as pb
 from splitward.runtime.manifest import EdgeCut, Tensor
 from splitward.runtime.wire import Packing
 

@@ -11,6 +11,7 @@ Who holds the file can test a guess of a picture: record what may be shown.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -21,16 +22,17 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tritonclient.grpc import service_pb2 as pb
 
 from splitward.core.errors import RecordError, WireError
-from splitward.runtime import encoding
-from splitward.runtime.manifest import EdgeCut, Sha256
+from splitward.runtime import encoding, parsing
+from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Sha256, Some, said
 
 Array = NDArray[np.generic]
 
 MAGIC = b"splitward wire recording 1\n"
-HEADER_LIMIT_BYTES, MESSAGE_LIMIT_BYTES = 1 << 20, 1 << 28
+HEADER_LIMIT_BYTES, MESSAGE_LIMIT_BYTES = MANIFEST_LIMIT_BYTES, 1 << 28
+TENSORS_LIMIT_BYTES = 1 << 32
+"""Of all tensors of a recording, unpacked: they are held together, and little on a disk can claim much of it."""
 
 
 class _Part(BaseModel):
@@ -42,7 +44,7 @@ class About(_Part):
 
     bundle_sha256: Sha256
     keyed: bool
-    cuts: Annotated[tuple[EdgeCut, ...], Field(min_length=1)]
+    cuts: Some[EdgeCut]
     size: Annotated[int, Field(ge=0, le=0)] = 0
 
 
@@ -53,7 +55,7 @@ class Sent(_Part):
     """
 
     cut: str
-    pictures: Annotated[tuple[Sha256, ...], Field(min_length=1)]
+    pictures: Some[Sha256]
     at_s: Annotated[float, Field(allow_inf_nan=False)]
     ms: Annotated[float, Field(allow_inf_nan=False)]
     attempts: Annotated[int, Field(ge=0)]
@@ -126,14 +128,14 @@ class Recording:
         raise RecordError(f"the recording has nothing of a cut at {name}; it is of {known}.")
 
 
-def read(path: Path) -> Recording:
-    """A recording, every message decoded. Raises RecordError for anything else."""
+def read(path: Path, limit: int = TENSORS_LIMIT_BYTES) -> Recording:
+    """A recording, every message decoded, of at most ``limit`` bytes in all. Raises RecordError for anything else."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise RecordError(f"{path} is no recording; `splitward edge --record` makes one.")
             about = _header(file, About, path)
-            messages = tuple(_messages(file, about, path))
+            messages = tuple(_messages(file, about, path, limit))
     except OSError as error:
         raise RecordError(f"the recording {path} cannot be read: {error.strerror or error}.") from None
     if not messages:
@@ -151,31 +153,34 @@ def _header(file: BinaryIO, kind: type[H], path: Path) -> H:
     try:
         return kind.model_validate_json(_exactly(file, length, path))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise RecordError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise RecordError(f"{path} is damaged: {said(error)}.") from None
 
 
 def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if left < count:  # before a byte of memory is asked for
         raise RecordError(f"{path} ends within a message: it was cut off.")
-    return data
+    return file.read(count)
 
 
-def _messages(file: BinaryIO, about: About, path: Path) -> Iterator[Message]:
-    cuts = {cut.cut: cut for cut in about.cuts}
+def _messages(file: BinaryIO, about: About, path: Path, limit: int) -> Iterator[Message]:
+    cuts, total = {cut.cut: cut for cut in about.cuts}, 0
     while file.peek(1):  # type: ignore[attr-defined]
         sent = _header(file, Sent, path)
         if sent.cut not in cuts:
             raise RecordError(f"{path} is damaged: a message is of a cut {sent.cut[:40]!r} that the bundle has not.")
-        yield _decoded(sent, _exactly(file, sent.size, path), cuts[sent.cut], path)
+        cut = cuts[sent.cut]
+        total += len(sent.pictures) * sum(tensor.bytes_per_sample for tensor in cut.activation)
+        if total > limit:
+            raise RecordError(f"{path} holds tensors of more than {limit} bytes: record fewer inputs in one file.")
+        yield _decoded(sent, _exactly(file, sent.size, path), cut, path)
 
 
 def _decoded(sent: Sent, payload: bytes, cut: EdgeCut, path: Path) -> Message:
     try:
-        request = pb.ModelInferRequest.FromString(payload)
-    except Exception as error:  # protobuf's own
-        raise RecordError(f"{path} holds a message that is none of the protocol: {type(error).__name__}.") from None
+        request = parsing.infer_request(payload)
+    except WireError as error:
+        raise RecordError(f"{path} holds a message that is none of the protocol: {error}") from None
     count = len(sent.pictures)
     due = [(t.name, [count, *t.shape]) for t in cut.activation]
     found = [(entry.name, list(entry.shape)) for entry in request.inputs]

@@ -13,24 +13,21 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2 as pb
 
-from splitward.core.errors import CloudError, CloudUnavailable, UsageError
-from splitward.runtime import encoding
+from splitward.core.errors import CloudError, CloudUnavailable, UsageError, WireError
+from splitward.runtime import encoding, parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.messages import Request
 from splitward.runtime.retry import Breaker, Patience
 
-T = TypeVar("T")
-
 MESSAGE_LIMIT_BYTES = 1 << 26
 """Of an answer."""
-SERVICE = "/inference.GRPCInferenceService/"
+SERVICE = f"/{pb.SERVICE}/"
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
@@ -98,32 +95,21 @@ class Remote:
 
     def ask(self, request: Request) -> Reply:
         """The answer. Raises CloudUnavailable where none came in time, CloudError where the request was refused."""
-
-        def call(channel: grpc.Channel, timeout: float) -> pb.ModelInferResponse:
-            method = channel.unary_unary(
-                SERVICE + "ModelInfer", response_deserializer=pb.ModelInferResponse.FromString
-            )  # bytes are sent as they are
-            return method(request.message, timeout=timeout)
-
-        return Reply(*self._persist(call))
+        message, attempts, seconds = self._persist("ModelInfer", request.message)
+        try:
+            return Reply(parsing.infer_response(message), attempts, seconds)
+        except WireError as error:
+            raise CloudError(f"{self.address} answered nonsense: {error}") from None
 
     def extended(self) -> bool:
         """Whether the server reads ``splitward_encoding``; asked once. Raises as ``ask``."""
         if self._extended is None:
-
-            def call(channel: grpc.Channel, timeout: float) -> pb.ServerMetadataResponse:
-                method = channel.unary_unary(
-                    SERVICE + "ServerMetadata",
-                    request_serializer=pb.ServerMetadataRequest.SerializeToString,
-                    response_deserializer=pb.ServerMetadataResponse.FromString,
-                )
-                return method(pb.ServerMetadataRequest(), timeout=timeout)
-
             try:
-                self._extended = encoding.PARAMETER in self._persist(call)[0].extensions
+                about = parsing.server_metadata(self._persist("ServerMetadata", b"")[0])
+                self._extended = encoding.PARAMETER in about.extensions
             except CloudUnavailable:
                 raise
-            except CloudError:  # a server without metadata has no extensions
+            except (CloudError, WireError):  # a server without metadata has no extensions
                 self._extended = False
         return self._extended
 
@@ -137,8 +123,8 @@ class Remote:
             return None
         return 1e3 * (time.monotonic() - start)
 
-    def _persist(self, call: Callable[[grpc.Channel, float], T]) -> tuple[T, int, float]:
-        """Until it is answered: the answer, the attempts and the seconds of the last."""
+    def _persist(self, method: str, message: bytes) -> tuple[bytes, int, float]:
+        """Until it is answered: the answer, the attempts and the seconds of the last. Bytes are sent as they are."""
         patience, start, attempts, told = self.patience, time.monotonic(), 0, "it was not asked"
         while True:
             left = patience.deadline_s - (time.monotonic() - start)
@@ -147,7 +133,7 @@ class Remote:
                 channel, generation = self.channel()
                 begun = time.monotonic()
                 try:
-                    result = call(channel, min(patience.attempt_s, left))
+                    result = channel.unary_unary(SERVICE + method)(message, timeout=min(patience.attempt_s, left))
                 except grpc.RpcError as error:
                     told = self.failed(error, generation)
                 else:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2 as pb
 
-from splitward.core.errors import CloudError, CloudUnavailable, SplitwardError
+from splitward.core.errors import CloudError, CloudUnavailable, SplitwardError, WireError
+from splitward.runtime import parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.messages import Request
 from splitward.runtime.remote import SERVICE, Remote, Reply, printable
 
@@ -56,9 +57,7 @@ class _Call:
     def __init__(self, remote: Remote, events: queue.SimpleQueue[Any]) -> None:
         channel, self.generation = remote.channel()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        method = channel.stream_stream(
-            SERVICE + "ModelStreamInfer", response_deserializer=pb.ModelStreamInferResponse.FromString
-        )  # bytes are sent as they are
+        method = channel.stream_stream(SERVICE + "ModelStreamInfer")  # bytes as they are
         self._call = method(iter(self._outbox.get, None))
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
 
@@ -159,8 +158,11 @@ class Stream:
 
     def _hear(self, item: Any) -> None:
         assert self._call is not None
-        if isinstance(item, pb.ModelStreamInferResponse):
-            self._answered(item)
+        if isinstance(item, bytes):
+            try:
+                self._answered(parsing.stream_response(item))
+            except WireError as error:
+                self._fail_all(CloudError(f"{self._remote.address} answered nonsense: {error}"))
         elif isinstance(item, grpc.RpcError):
             try:
                 self._broken(self._remote.failed(item, self._call.generation))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
+from splitward.runtime import protocol as pb
 from splitward.runtime.cloud import tensors
 from splitward.runtime.cloud.call import Array, Call, asked, check_id, check_pairing, one_count
 from splitward.runtime.cloud.refusal import invalid, shown
@@ -74,13 +73,11 @@ def _timeout(parameters: Any) -> float | None:
     return value / 1e6 if value else None
 
 
-def encode(
-    request: pb.ModelInferRequest, manifest: CloudManifest, outputs: Sequence[int], arrays: Sequence[Array]
-) -> pb.ModelInferResponse:
-    """The answer: raw contents, or typed ones where the request's were."""
-    response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
-    typed = not request.raw_input_contents and all(manifest.outputs[k].dtype != "float16" for k in outputs)
-    for k in outputs:
+def encode(call: Call, manifest: CloudManifest, arrays: Sequence[Array], typed: bool) -> pb.ModelInferResponse:
+    """The answer: raw contents, or ``typed`` ones where no output is of half precision, which has none."""
+    response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=call.id)
+    typed = typed and all(manifest.outputs[k].dtype != "float16" for k in call.outputs)
+    for k in call.outputs:
         told, array = manifest.outputs[k], arrays[k]
         made = response.outputs.add(name=told.name, datatype=tensors.DATATYPES[told.dtype], shape=array.shape)
         if typed:

@@ -7,23 +7,24 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc as service
 
-from splitward.core.errors import UsageError
+from splitward.core.errors import UsageError, WireError
+from splitward.runtime import parsing
+from splitward.runtime import protocol as pb
 from splitward.runtime.cloud import core, grpc_messages, tensors
 from splitward.runtime.cloud.addresses import Address, Tls
+from splitward.runtime.cloud.call import Call
 from splitward.runtime.cloud.core import Core
-from splitward.runtime.cloud.models import PLATFORM
-from splitward.runtime.cloud.refusal import Kind, Refusal
+from splitward.runtime.cloud.models import PLATFORM, Served
+from splitward.runtime.cloud.refusal import Kind, Refusal, invalid
 from splitward.runtime.manifest import Tensor
 
 Context = Any
 """grpc.aio.ServicerContext"""
 
 
-class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Live, ready, metadata, and inference, one by one or in a stream."""
+class Service:
+    """Live, ready, metadata, and inference, one by one or in a stream. Requests of inference come as bytes."""
 
     def __init__(self, held: Core) -> None:
         self.core = held
@@ -64,14 +65,15 @@ class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
                 field.add(**_metadata(tensor))
         return response
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:  # noqa: N802
+    async def ModelInfer(self, message: bytes, context: Context) -> pb.ModelInferResponse:  # noqa: N802
         """One request, one answer."""
         try:
             with self.core.metrics.request("grpc"):
-                return await self._answer(request, context.time_remaining())
+                return await self._answer(message, context.time_remaining())
         except Refusal as refusal:
             self.core.refused("grpc", refusal)
-            await _abort(context, refusal)
+            told = Refusal(refusal.kind, str(refusal))
+        await _abort(context, told)  # a refusal that was raised would hold what was parsed until the client took it
 
     async def ModelStreamInfer(self, _requests: Any, context: Context) -> None:  # noqa: N802
         """Answers in the order of the requests; a refused one is answered with its error, and the stream goes on."""
@@ -80,11 +82,11 @@ class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         try:
             while True:
                 idle.add(task)
-                request = await context.read()
+                message = await context.read()
                 idle.discard(task)
-                if request is grpc.aio.EOF:
+                if message is grpc.aio.EOF:
                     return
-                await context.write(await self._streamed(request))
+                await context.write(await self._streamed(message))
         except asyncio.CancelledError:
             if not (self.core.draining and task in idle):
                 raise
@@ -93,21 +95,35 @@ class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         finally:
             idle.discard(task)
 
-    async def _streamed(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+    async def _streamed(self, message: bytes) -> pb.ModelStreamInferResponse:
+        told = pb.ModelInferResponse()
         try:
             with self.core.metrics.request("grpc-stream"):
-                return pb.ModelStreamInferResponse(infer_response=await self._answer(request, None))
+                return pb.ModelStreamInferResponse(infer_response=await self._answer(message, None, told))
         except Refusal as refusal:
             self.core.refused("grpc-stream", refusal)
-            told = pb.ModelInferResponse(id=request.id[:1024], model_name=request.model_name[:128])
             return pb.ModelStreamInferResponse(error_message=str(refusal), infer_response=told)
 
-    async def _answer(self, request: pb.ModelInferRequest, left_s: float | None) -> pb.ModelInferResponse:
+    async def _answer(
+        self, message: bytes, left_s: float | None, told: pb.ModelInferResponse | None = None
+    ) -> pb.ModelInferResponse:
+        """``told`` gets the id of a request that is refused in the end."""
+        served, call, typed = self._read(message, told)
+        arrays = await self.core.infer(served, call, left_s)
+        return grpc_messages.encode(call, served.manifest, arrays, typed)
+
+    def _read(self, message: bytes, told: pb.ModelInferResponse | None) -> tuple[Served, Call, bool]:
+        """The model, the call, and whether its contents are typed. What was parsed is free when this returns."""
+        try:
+            request = parsing.infer_request(message)
+        except WireError as error:
+            raise invalid(str(error)) from None
+        if told is not None:
+            told.id, told.model_name = request.id[:1024], request.model_name[:128]
         self.core.refuse_draining()
         served = self.core.models.find(request.model_name, request.model_version)
         call = grpc_messages.decode(request, served.manifest, self.core.rows)
-        arrays = await self.core.infer(served, call, left_s)
-        return grpc_messages.encode(request, served.manifest, call.outputs, arrays)
+        return served, call, not request.raw_input_contents
 
 
 def make_server(held: Core, address: Address, tls: Tls | None, concurrent: int) -> tuple[grpc.aio.Server, int]:
@@ -125,7 +141,7 @@ def make_server(held: Core, address: Address, tls: Tls | None, concurrent: int) 
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ],
     )
-    service.add_GRPCInferenceServiceServicer_to_server(Service(held), server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(pb.SERVICE, _methods(Service(held))),))
     try:
         port = (
             server.add_secure_port(str(address), _credentials(tls)) if tls else server.add_insecure_port(str(address))
@@ -135,6 +151,25 @@ def make_server(held: Core, address: Address, tls: Tls | None, concurrent: int) 
     if not port:
         raise UsageError(f"--grpc {address}: nothing can listen there; is the port taken?")
     return server, port
+
+
+def _methods(service: Service) -> dict[str, grpc.RpcMethodHandler]:
+    """What is served. Requests of inference are parsed by the service, which can refuse them in words."""
+    made = {
+        name: grpc.unary_unary_rpc_method_handler(
+            getattr(service, name),
+            getattr(pb, f"{name}Request").FromString,
+            getattr(pb, f"{name}Response").SerializeToString,
+        )
+        for name in ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata")
+    }
+    made["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
+        service.ModelInfer, response_serializer=pb.ModelInferResponse.SerializeToString
+    )
+    made["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+        service.ModelStreamInfer, response_serializer=pb.ModelStreamInferResponse.SerializeToString
+    )
+    return made
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

@@ -45,7 +45,9 @@ class Endpoints:
             *(Route(f"{base}/infer", self.infer, methods=["POST"]) for base in (model, version)),
             Route("/metrics", self.metrics),
         ]
-        handlers: dict[Any, Any] = {Refusal: self._refused, HTTPException: _unknown, Exception: self._failed}
+        handlers: dict[Any, Any] = {
+            Refusal: self._refused, HTTPException: _unknown, ClientDisconnect: _gone_away, Exception: self._failed
+        }  # fmt: skip
         return Starlette(routes=routes, exception_handlers=handlers)
 
     async def server(self, _request: Request) -> Response:
@@ -130,6 +132,10 @@ class Endpoints:
 
 async def _unknown(_request: Request, error: HTTPException) -> Response:
     return JSONResponse({"error": f"{error.detail}."}, error.status_code, error.headers)
+
+
+async def _gone_away(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # nobody gets it
 
 
 async def _unless_gone(request: Request, work: Any) -> Any:

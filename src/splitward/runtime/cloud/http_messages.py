@@ -12,9 +12,12 @@ from typing import Any, NoReturn
 
 from splitward.runtime.cloud import tensors
 from splitward.runtime.cloud.call import Array, Call, asked, check_id, check_pairing, one_count
-from splitward.runtime.cloud.refusal import Refusal, invalid, shown
+from splitward.runtime.cloud.refusal import Kind, Refusal, invalid, shown
 from splitward.runtime.encoding import PAIRING, PARAMETER
 from splitward.runtime.manifest import CloudManifest, Tensor
+
+TEXT_LIMIT_BYTES = 1 << 23
+"""Of JSON, of which three bytes (an empty list) become 76. Binary tensors behind it have the server's limit alone."""
 
 _UNSUPPORTED = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "classification")
 
@@ -86,6 +89,11 @@ def _parted(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
 
 
 def _json(text: bytes) -> dict[str, Any]:
+    if len(text) > TEXT_LIMIT_BYTES:
+        raise Refusal(
+            Kind.TOO_LARGE,
+            f"the JSON has {len(text)} bytes; {TEXT_LIMIT_BYTES} are the most: send tensors as binary data.",
+        )
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except Refusal:

@@ -6,6 +6,7 @@ Lines are written by a thread: a full disk or a reader that sleeps costs lines, 
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import sys
 import threading
@@ -56,3 +57,22 @@ class Log:
                 self._stream.flush()
             except (OSError, ValueError):  # a full disk, a closed pipe
                 self._lost += 1
+
+
+class Libraries(logging.Handler):
+    """What the libraries report becomes lines of ours: they would write by themselves, and wait for whoever reads.
+
+    Messages alone: a traceback may hold values.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        raised = record.exc_info[0] if record.exc_info else None
+        self._log(
+            "library", record.levelname.lower(), name=record.name, why=ascii(record.getMessage()[:200])[1:-1],
+            exception=raised.__name__ if raised else None,
+        )  # fmt: skip

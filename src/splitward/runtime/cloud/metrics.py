@@ -43,7 +43,9 @@ class Metrics:
             "splitward_request_seconds", "From a request's arrival to its answer, refusals too.", ("protocol",),
             buckets=SECONDS, registry=self._registry,
         )  # fmt: skip
-        self._running = Gauge("splitward_in_flight", "Requests being answered.", registry=self._registry)
+        self.in_flight = 0
+        running = Gauge("splitward_in_flight", "Requests being answered.", registry=self._registry)
+        running.set_function(lambda: self.in_flight)
         self._rows = Histogram(
             "splitward_batch_rows", "Samples of a run of the model.", of_model, buckets=ROWS, registry=self._registry
         )
@@ -63,7 +65,7 @@ class Metrics:
     def request(self, protocol: str) -> Iterator[None]:
         """Counts what happens inside: a Refusal by its kind, a cancellation, or an answer."""
         start, result = time.perf_counter(), "cancelled"
-        self._running.inc()
+        self.in_flight += 1
         try:
             yield
             result = "answered"
@@ -74,7 +76,7 @@ class Metrics:
             result = "error"
             raise
         finally:
-            self._running.dec()
+            self.in_flight -= 1
             self._requests.labels(protocol, result).inc()
             self._seconds.labels(protocol).observe(time.perf_counter() - start)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,10 +24,14 @@ from splitward.runtime.cloud.addresses import Address, Tls, listen, read_tls, re
 from splitward.runtime.cloud.batching import Limits
 from splitward.runtime.cloud.core import Core
 from splitward.runtime.cloud.http_app import Endpoints
-from splitward.runtime.cloud.logs import Log
+from splitward.runtime.cloud.http_protocol import Bounded
+from splitward.runtime.cloud.logs import Libraries, Log
 from splitward.runtime.cloud.metrics import Metrics
 from splitward.runtime.cloud.models import Models, serve
 from splitward.runtime.signing import trusted_keys
+
+READ_S = 0.1
+"""What clients have to read the last answers, before their connections are closed."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,13 @@ def run(settings: Settings) -> None:
     refuse_open(addresses, settings.tls is not None, settings.insecure)
     tls = read_tls(settings.tls) if settings.tls else None
     log = Log()
+    handler = Libraries(log)
+    logging.getLogger().addHandler(handler)
     try:
         with ThreadPoolExecutor(2, "model") as executor:
             asyncio.run(_serve(settings, tls, _core(settings, executor, log), log))
     finally:
+        logging.getLogger().removeHandler(handler)
         log.close()
 
 
@@ -102,7 +111,9 @@ async def _serve(settings: Settings, tls: Tls | None, core: Core, log: Log) -> N
     await asyncio.wait({stopped, serving} if serving else {stopped}, return_when=asyncio.FIRST_COMPLETED)
     log("draining", seconds=settings.drain_s)
     core.drain()
-    await _stop(listening, serving, settings.drain_s)
+    end = time.monotonic() + settings.drain_s
+    await _settle(core, end)
+    await _stop(listening, serving, max(0.0, end - time.monotonic()))
     log("stopped")
 
 
@@ -136,9 +147,17 @@ async def _start(listening: _Listening) -> asyncio.Future[Any] | None:
     return serving
 
 
+async def _settle(core: Core, end: float) -> None:
+    """What was begun is answered, and the answers are read: a socket that is closed with something in it is reset."""
+    while core.metrics.in_flight and time.monotonic() < end:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(READ_S)
+
+
 async def _stop(listening: _Listening, serving: asyncio.Future[Any] | None, seconds: float) -> None:
     """What was begun has ``seconds`` to finish."""
     if listening.http:
+        listening.http.config.timeout_graceful_shutdown = max(1, round(seconds))
         listening.http.should_exit = True
     if listening.grpc:
         await listening.grpc.stop(seconds)
@@ -157,9 +176,8 @@ class _Web(uvicorn.Server):
 
 def _web(settings: Settings, tls: Tls | None, core: Core) -> uvicorn.Server:
     config = uvicorn.Config(
-        Endpoints(core).app(), http="httptools", ws="none", lifespan="off", access_log=False, log_config=None,
+        Endpoints(core).app(), http=Bounded, ws="none", lifespan="off", access_log=False, log_config=None,
         limit_concurrency=settings.concurrent, timeout_keep_alive=30, server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )  # fmt: skip
     config.load()
     config.ssl = tls.context if tls else None
