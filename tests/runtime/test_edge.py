@@ -67,6 +67,15 @@ def test_smaller_numbers_on_the_wire(make, wire, zstd):
         assert len(server.seen[0][1]) == (36 * 2 if wire == "fp16" else 36 + 8 * 3)
 
 
+def test_few_bits_are_packed_without_a_loss(make):
+    bundle, weights = toy("quantise:3")
+    server, images = ExtendedServer(weights), pictures(3)
+    with served(server) as port:
+        plain, packed = (make(port, bundle, wire=w, ledger=w).infer(images) for w in ("fp32", "packed"))
+    np.testing.assert_array_equal(plain.outputs[0], packed.outputs[0])
+    assert [len(sent) for _, sent in server.seen] == [36 * 4, 3 * 5]  # 12 numbers of 3 bits a picture: 36 bits
+
+
 def test_a_server_that_reads_plain_tensors_is_not_sent_others(make):
     bundle, weights = toy()
     server = MinimalServer(weights)
@@ -251,6 +260,9 @@ def test_limits_that_the_bundle_does_not_allow(make):
     assert make(port, toy(audited=None)[0], releases=4, ledger="c").limit == 4
     with pytest.raises(UsageError, match="int8 needs"):
         make(port, toy(ranges=())[0], wire="int8", ledger="d")
+    for number, defence in enumerate(("none", "gaussian:1", "quantise:1@input", "quantise:1+dropout:0.2")):
+        with pytest.raises(UsageError, match="ends in quantise:BITS"):
+            make(port, toy(defence)[0], wire="packed", ledger=f"e{number}")
     with pytest.raises(UsageError, match="--insecure"):
         Remote("192.0.2.1:8001")
     with pytest.raises(UsageError, match="HOST:PORT"):

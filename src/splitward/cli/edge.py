@@ -40,7 +40,7 @@ def edge_command(
         float | None, Option("--watch", min=0.05, help="Look for new images every so many seconds, until interrupted.")
     ] = None,
     stream: Annotated[bool, Option("--stream", help="Over one stream, several at a time.")] = False,
-    wire: Annotated[str, Option("--wire", help="fp32, fp16 or int8 (our cloud reads all three).")] = "fp32",
+    wire: Annotated[str, Option("--wire", help="fp32; fp16, int8, or packed for quantise:BITS (our cloud).")] = "fp32",
     zstd: Annotated[bool, Option("--zstd", help="Compress; the sizes then depend on what is sent.")] = False,
     keyed: Annotated[bool, Option("--keyed", help="The same input always gets the same noise.")] = False,
     ledger: Annotated[Path | None, Option("--ledger", help="Privacy ledger. [default: your own]")] = None,

@@ -79,8 +79,8 @@ def _chained(modules: list[nn.Module]) -> nn.Sequential:
 
 
 def bytes_sent(halves: Halves, recipe: Recipe) -> int:
-    """Bytes that one sample takes on the wire, packed: fewer than float32 where a defence sends fewer bits a number."""
-    bits = min((int(getattr(c, "bits", 32)) for c in recipe.chain.at("wire").channels), default=32)
+    """Bytes that one sample takes on the wire, packed where the recipe ends in few bits a number (``edge --wire``)."""
+    bits = next((int(getattr(c, "bits", 32)) for c in recipe.chain.at("wire").channels[::-1]), 32)
     return sum(-(-spec.elements * bits // 8) for spec in halves.activation)
 
 

@@ -201,6 +201,6 @@ def _sentence(document: Document, judged: Sequence[Judged], best: int | None) ->
         f"({seen.attack}, {seen.threat_model}, {times}) adds "
         f"{seen.excess if seen.excess is not None else 0.0:.3f} (upper 95 % limit {seen.upper:.3f}) of the rest to "
         f"what {seen.floor_name} tells; accuracy falls by {drop.mean:.2f} points (95 % {drop.low:.2f} to "
-        f"{drop.high:.2f}, n = {drop.n:,}); {point.cost.wire_bytes:,} bytes cross; the edge costs "
+        f"{drop.high:.2f}, n = {drop.n:,}); bytes on the wire: {point.cost.wire_bytes:,}; the edge costs "
         f"{point.cost.edge_cost:.2f} times its operations. It is what this suite found at this effort, not a bound."
     )

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from numpy.typing import NDArray
 
 from splitward.core.errors import DefenceError
+from splitward.runtime import codes
 
 Array = NDArray[np.generic]
 Doubles = NDArray[np.float64]
@@ -108,9 +109,7 @@ def _clip(clean: Array, level: float, _stream: Stream) -> Array:
 
 
 def _quantise(clean: Array, level: float, _stream: Stream) -> Array:
-    step, one = clean.dtype.type(2 / ((1 << int(level)) - 1)), clean.dtype.type(1)
-    nearest: Array = np.rint((np.clip(clean, -one, one) + one) / step) * step - one  # type: ignore[operator]
-    return nearest
+    return codes.restore(codes.nearest(clean, int(level)), int(level))
 
 
 def _added(clean: Array, level: float, noise: Doubles) -> Array:
@@ -129,7 +128,6 @@ KINDS: dict[str, Callable[[Array, float, Stream], Array]] = {
 }
 """The kinds that a device can draw; each is that of ``splitward.defences``."""
 WITHOUT_CHANCE = ("clip", "quantise")
-MOST_BITS = 16
 
 
 def parse(text: str) -> tuple[Noise, ...]:
@@ -155,7 +153,7 @@ def _parse_one(text: str) -> Noise:
 
 def _takes(kind: str, level: float) -> bool:
     if kind == "quantise":
-        return level in range(1, MOST_BITS + 1)
+        return level in range(1, codes.MOST_BITS + 1)
     if kind == "clip":
         return 0 < level <= LARGEST_SCALE
     return 0 <= level < 1 if kind.startswith("dropout") else 0 <= level <= LARGEST_SCALE

@@ -1,11 +1,12 @@
 """How a tensor is written on the wire, beside the plain form that every server of the protocol takes.
 
 A request's input keeps the data type and the shape of the model; its parameter ``splitward_encoding`` says how its
-bytes were made: ``fp16`` or ``int8``, then ``zstd``, joined by ``+``. A server that can read them names the extension
-``splitward_encoding`` in its metadata.
+bytes were made: ``fp16``, ``int8`` or ``quantise-BITS``, then ``zstd``, joined by ``+``. A server that can read them
+names the extension ``splitward_encoding`` in its metadata.
 
 - ``fp16``: of a float32 or float64 tensor, each number in half precision, little-endian.
 - ``int8``: the same, (N, 2) float32 of (low, step) per sample, then a byte q per number: low + step * q.
+- ``quantise-1`` to ``quantise-16``: of a float32 or float64 tensor, numbers of so many bits: ``codes``.
 - ``zstd``: one frame that states its size.
 
 Reading is bounded: what a frame claims is compared with the size that the shape demands before a byte is unpacked.
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitward.core.errors import WireError
+from splitward.runtime import codes
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,7 +32,10 @@ PARAMETER = "splitward_encoding"
 PAIRING = "splitward_pairing"
 """A request's parameter: the pairing that the edge was exported for; a server with another one refuses."""
 
-ENCODINGS = ("fp16", "int8", "zstd", "fp16+zstd", "int8+zstd")
+CODES = {f"quantise-{bits}": bits for bits in range(1, codes.MOST_BITS + 1)}
+"""Bits a number."""
+PRECISIONS = ("fp16", "int8", *CODES)
+ENCODINGS = (*PRECISIONS, "zstd", *(f"{precision}+zstd" for precision in PRECISIONS))
 
 Array = NDArray[np.generic]
 
@@ -48,6 +53,8 @@ def encode(tensor: Array, encoding: str, level: int = 3, scale: tuple[float, flo
         data = _halve(tensor)
     elif precision == "int8":
         data = _quantise(tensor, scale)
+    elif precision:
+        data = codes.pack(tensor, CODES[precision])
     else:
         data = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
     return zstd.compress(data, level) if packed else data  # a frame made at once states its size
@@ -65,11 +72,15 @@ def decode(data: bytes | memoryview, encoding: str, dtype: str, shape: tuple[int
         return np.frombuffer(data, "<f2").astype(dtype).reshape(shape)
     if precision == "int8":
         return _restore(data, dtype, shape)
+    if precision:
+        return codes.unpack(data, CODES[precision], dtype, shape)
     return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
 
 def encoded_bytes(precision: str, dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor (N, *shape) before compression; ``precision``: "", "fp16" or "int8"."""
+    """Bytes of a tensor (N, *shape) before compression; ``precision``: "", or one of ``PRECISIONS``."""
+    if precision in CODES:
+        return codes.packed_bytes(CODES[precision], shape)
     numbers = math.prod(shape)
     if precision == "fp16":
         return 2 * numbers
@@ -78,7 +89,10 @@ def encoded_bytes(precision: str, dtype: str, shape: tuple[int, ...]) -> int:
 
 def _parts(encoding: str, dtype: np.dtype[np.generic]) -> tuple[str, bool]:
     if encoding and encoding not in ENCODINGS:
-        raise WireError(f"the encoding {encoding[:40]!r} is not known; one of {', '.join(ENCODINGS)} is due.")
+        raise WireError(
+            f"the encoding {encoding[:40]!r} is not known; fp16, int8 or quantise-1 to quantise-16 is due, or zstd, or "
+            "one of these with +zstd."
+        )
     precision = encoding.removesuffix("zstd").removesuffix("+")
     if precision and dtype.name not in ("float32", "float64"):
         raise WireError(f"the encoding {precision!r} is for float32 and float64 tensors, not for {dtype.name}.")

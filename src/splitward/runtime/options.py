@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitward.core.errors import UsageError
+from splitward.runtime import draws
 from splitward.runtime.ledger import Window
 from splitward.runtime.manifest import EdgeCut, EdgeManifest
 from splitward.runtime.wire import Packing, Precision
@@ -18,8 +19,10 @@ from splitward.runtime.wire import Packing, Precision
 Array = NDArray[np.generic]
 WithoutCloud = Literal["fail", "queue", "local"]
 
-QUANTISATIONS: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-"""What a record calls the forms on the wire."""
+QUANTISATIONS: dict[Precision, str] = {
+    "fp32": "float32", "fp16": "float16", "int8": "int8", "packed": "float32",
+}  # fmt: skip
+"""What a record calls the forms on the wire; what is packed arrives as it was."""
 
 
 @dataclass(frozen=True)
@@ -97,4 +100,15 @@ def packing(options: Options, cut: EdgeCut) -> Packing:
         raise UsageError(
             f"the bundle was audited with {audited} on the wire, and {options.wire} was asked for (--wire)."
         )
-    return Packing(options.wire, options.zstd, cut.ranges)
+    return Packing(options.wire, options.zstd, cut.ranges, _bits(cut) if options.wire == "packed" else 0)
+
+
+def _bits(cut: EdgeCut) -> int:
+    """Of the numbers that the cut's defence leaves. Raises UsageError where it leaves any numbers."""
+    last = [noise for noise in draws.parse(cut.defence) if noise.position == "wire"][-1:]
+    if not last or last[0].kind != "quantise":
+        raise UsageError(
+            f"packed is for a defence that ends in quantise:BITS, and at {cut.cut} it is {cut.defence}: use fp32, "
+            "fp16 or int8 (--wire)."
+        )
+    return int(last[0].level)

@@ -1,9 +1,10 @@
 """From a defended activation to the bytes that leave the device; ``encoding`` says how a server reads them.
 
-fp16 rounds. int8 is affine, one scale a tensor, and the scale is of the *bundle*: the range of values that was found at
-export. A scale that were taken from each sample would tell the sample's smallest and largest value, which is a release
-of its own and undefended. Values beyond the range are clipped; zero stays exactly zero, so dropped entries do. zstd
-changes no number, but makes the size of a message depend on what is in it.
+fp16 rounds. packed sends what ``quantise:BITS`` leaves in as many bits, without a loss. int8 is affine, one scale a
+tensor, and the scale is of the *bundle*: the range of values that was found at export. A scale that were taken from
+each sample would tell the sample's smallest and largest value, which is a release of its own and undefended. Values
+beyond the range are clipped; zero stays exactly zero, so dropped entries do. zstd changes no number, but makes the size
+of a message depend on what is in it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from splitward.core.errors import WireError
 from splitward.runtime import encoding
 
 Array = NDArray[np.generic]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "packed"]
 Range = tuple[float, float]
 
 STEPS = 255
@@ -44,18 +45,21 @@ class Scale:
 
 @dataclass(frozen=True)
 class Packing:
-    """How every tensor of an activation leaves; ``ranges``: least and largest value of each, for int8.
+    """How every tensor of an activation leaves.
 
-    ``fp32`` is the plain form of the protocol, whatever the type of the tensor. Tensors that are no floats stay plain.
+    ``ranges``: least and largest value of each, for int8; ``bits``: of a number, for packed. ``fp32`` is the plain form
+    of the protocol, whatever the type of the tensor. Tensors that are no floats stay plain.
     """
 
     precision: Precision = "fp32"
     zstd: bool = False
     ranges: tuple[Range, ...] = ()
+    bits: int = 0
 
     def encoding(self, dtype: str) -> str:
         """What a request states of a tensor of this type: one of ``encoding.ENCODINGS``, or nothing."""
-        precise = self.precision if self.precision != "fp32" and dtype in ("float32", "float64") else ""
+        form = f"quantise-{self.bits}" if self.precision == "packed" else self.precision
+        precise = form if form != "fp32" and dtype in ("float32", "float64") else ""
         return "+".join(part for part in (precise, "zstd" if self.zstd else "") if part)
 
     def pack(self, tensors: Sequence[Array]) -> list[bytes]:
