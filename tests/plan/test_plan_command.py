@@ -185,6 +185,22 @@ def test_a_record_without_a_believable_verdict_keeps_no_limit(lenet5):
     assert "no believable verdict" in row.reasons["--max-excess"]
 
 
+def test_what_was_recovered_speaks_against_a_row_without_a_verdict(lenet5, runs):
+    """A lower limit on what leaks needs no belief in the attack; it is a reason to reject, and never one to allow."""
+    _, record = runs
+    unsure = record.model_copy(update={"verdict": None, "no_verdict": "no white-box attack can be believed."})
+    said_of_it = privacy.evidence(unsure)
+    assert said_of_it.excess is None
+    assert 0 < said_of_it.at_least <= record.verdict.excess
+    at = (record.target.cut.name, "none")
+    low = said_of_it.at_least
+    for limit, words in ((low / 2, "at least"), (low + 0.01, "no believable")):
+        rows = planned(lenet5, {at: said_of_it}, max_excess=limit).rows
+        row = next(r for r in rows if r.name == at[0])
+        assert words in row.reasons["--max-excess"]
+        assert (row.at_least, row.audited) == (low, False)
+
+
 def test_records_of_other_weights_data_or_effort_say_nothing_and_every_attacker_is_needed(runs):
     folder, record = runs
     asked = privacy.Asked("lenet5")

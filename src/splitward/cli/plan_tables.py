@@ -79,9 +79,15 @@ def _cells(plan: Plan, row: Row) -> dict[str, str]:
         "sent": units.size(choice.wire_bytes),
         "memory": units.size(choice.edge_memory_bytes),
         "accuracy": "–" if row.accuracy is None else f"{row.accuracy:.3f}",
-        "excess": "–" if row.excess is None else f"{row.excess:.2f}",
+        "excess": _excess(row),
         "": ("*" if row is plan.best else "") + ("P" if row.front else "") + ("†" if row.advice else ""),
     }
+
+
+def _excess(row: Row) -> str:
+    if row.excess is not None and (row.audited or row.at_least is None):
+        return f"{row.excess:.2f}"
+    return "–" if row.at_least is None else f"≥ {row.at_least:.2f}"
 
 
 def _style(plan: Plan, row: Row) -> str:

@@ -33,7 +33,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Row:
-    """One cut with one defence. ``choice`` None: the cut itself is refused. ``value``: the objective."""
+    """One cut with one defence. ``choice`` None: the cut itself is refused. ``value``: the objective.
+
+    ``at_least``: what is known to leak, where no believable verdict says how much at most.
+    """
 
     name: str
     defence: str
@@ -46,6 +49,7 @@ class Row:
     basis: str = ""
     advice: bool = False
     front: bool = False
+    at_least: float | None = None
 
     @property
     def feasible(self) -> bool:
@@ -163,6 +167,7 @@ def _rows(name: str, choice: Choice, wanted: Wanted, known: Mapping[Target, Evid
                 reasons,
                 audited=bool(said and said.believable and not alone),
                 basis=said.basis if said else "",
+                at_least=said.at_least if said and not said.believable else None,
             )
         )
     return found
@@ -196,6 +201,10 @@ def _says_no(name: str, said: Evidence | None, wanted: Wanted, unknown: str) -> 
             )
         elif said is None:
             found["--max-excess"] = unknown
+        elif not said.believable and said.at_least is not None and said.at_least > wanted.max_excess:
+            found["--max-excess"] = (
+                f"an excess leakage of at least {said.at_least:.3f} was found, above the limit of {wanted.max_excess:g}"
+            )
         elif not said.believable:
             found["--max-excess"] = f"there is no believable verdict ({said.why.rstrip('.')})"
         elif said.excess is not None and said.excess > wanted.max_excess:

@@ -57,7 +57,8 @@ def _row(row: Row, batch: int) -> dict[str, Any]:
     choice = row.choice
     found: dict[str, Any] = {
         "name": row.name, "defence": row.defence, "feasible": row.feasible, "reasons": list(row.reasons.values()),
-        "accuracy": row.accuracy, "excess": row.excess, "audited": row.audited, "front": row.front,
+        "accuracy": row.accuracy, "excess": row.excess, "excess_at_least": row.at_least,
+        "audited": row.audited, "front": row.front,
         "paper_advice": row.advice,
     }  # fmt: skip
     if choice is None:

@@ -11,6 +11,7 @@ from splitward.core.errors import RecordError, UsageError
 from splitward.record import gates, store
 from splitward.record.schema import Record, ThreatModel
 from splitward.record.sentences import listing
+from splitward.record.verdict import leaks_at_least
 
 Target = tuple[str, str]
 """A cut and a defence."""
@@ -24,6 +25,7 @@ class Evidence:
     """What a record says. ``excess``: what the gate holds against its limit; None where there is no such number.
 
     ``believable``: the gate may pass it. ``why``: why not, where it may not. ``basis``: effort, secrets and data.
+    ``at_least``: what is known to leak whether or not a verdict can be believed.
     """
 
     accuracy: float | None
@@ -33,6 +35,7 @@ class Evidence:
     why: str = ""
     folder: str = ""
     basis: str = ""
+    at_least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def evidence(record: Record, folder: str = "") -> Evidence:
         why,
         folder,
         f"effort {record.effort}, {record.samples} secrets of {record.target.data.name}",
+        leaks_at_least(record),
     )
 
 
@@ -100,6 +104,7 @@ def _together(one: Evidence, other: Evidence) -> Evidence:
         worse,
         accuracy=min((e.accuracy for e in (one, other) if e.accuracy is not None), default=None),
         believable=one.believable and other.believable,
+        at_least=max((e.at_least for e in (one, other) if e.at_least is not None), default=None),
         why=next((e.why for e in (worse, one, other) if not e.believable), ""),
     )
 

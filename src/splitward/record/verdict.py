@@ -127,6 +127,18 @@ def decide(record: Record) -> Record:
     return record.model_copy(update={"verdict": _verdict(record, found), "no_verdict": ""})
 
 
+def leaks_at_least(record: Record) -> float | None:
+    """The lower 95 % limit of the mean excess of the strongest answer, believable or not; None where it is undefined.
+
+    What was recovered was recovered: it needs no verdict, and says nothing of what better attacks would find.
+    """
+    metric = metric_of(record)
+    found = answers(record, metric) if metric else []
+    floor = stronger_floor(record, metric, found[0].trial.observations) if metric and found else None
+    gained = excess(found[0], floor) if floor is not None else None
+    return None if gained is None else max(0.0, interval(gained)[0])
+
+
 def asked_threat_models(record: Record) -> tuple[ThreatModel, ...]:
     """Those that were asked for; in a record that does not say, those that were tried."""
     tried = {t.threat_model for t in record.trials}
