@@ -69,6 +69,12 @@ def test_without_a_believable_verdict_nothing_is_recommended(bad, says):
     assert says in found.sentence
 
 
+def test_what_lacks_a_verdict_says_why():
+    blind = seen(None, 1).model_copy(update={"sentence": "No query-free attack can be believed."})
+    found = document(point("a:1", upper=None).model_copy(update={"seen": (blind,)}))
+    assert found.judged[0].breaks[0] == "no believable verdict (No query-free attack can be believed)"
+
+
 def test_a_limit_of_leakage_is_one_like_the_others():
     assert document(point("a:1", upper=0.05), limits=LIMITS | {"max_excess": 0.03}).recommended is None
     assert document(point("a:1", upper=0.02), limits=LIMITS | {"max_excess": 0.03}).recommended == 0

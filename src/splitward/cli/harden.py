@@ -125,7 +125,7 @@ def render(document: Document) -> RenderableType:
     for index, point in enumerate(document.judged):
         style = "bold" if index == document.recommended else "" if point.front else "dim"
         for first, row in enumerate(_rows(point)):
-            table.add_row(Text(point.recipe if not first else ""), *row, style=style)
+            table.add_row(Text(point.recipe.replace("+", "+\n") if not first else ""), *row, style=style)
     note = "Bold: recommended. Dim: not on the front of accuracy, excess, bytes and edge cost."
     return Group(table, Text(), Text(note), Text(document.sentence))
 
@@ -136,6 +136,8 @@ def _rows(point: Judged) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for n, seen in enumerate(point.seen):
         excess, upper = (f"{value:.3f}" if value is not None else "–" for value in (seen.excess, seen.upper))
+        if seen.excess is None and seen.at_least is not None:
+            excess = f"≥ {seen.at_least:.3f}"
         rest = (f"{point.cost.wire_bytes:,}", f"{point.cost.edge_cost:.2f}x") if not n else ("", "")
         rows.append((point.at if not n else "", lost if not n else "", str(seen.observations), excess, upper, *rest))
     return rows

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from splitward.record.schema import Estimate
+from splitward.record.schema import Estimate, Floor
+from splitward.record.sentences import floor_source
 
 FILE = "hardening.json"
 VERSION = 1
@@ -54,7 +55,8 @@ class Seen(Part):
     """The verdict of one adaptive audit of a judged point, at ``observations`` of each secret.
 
     ``upper``: the upper 95 % limit of the mean excess, the largest over all attacks. ``unbelieved``: threat models of
-    which no attack that knows the defence can be believed.
+    which no attack that knows the defence can be believed. ``at_least``: where there is no verdict, the excess that was
+    found all the same, its lower 95 % limit.
     """
 
     observations: int
@@ -68,12 +70,13 @@ class Seen(Part):
     worst_decile: float | None = None
     finding: str = ""
     unbelieved: tuple[str, ...] = ()
+    at_least: float | None = None
     sentence: str
     record: str  # folder of the audit
 
 
 class Judged(Part):
-    """A point that the whole suite attacked, on secrets that the search never saw.
+    """A point that the suite attacked, on secrets that the search never saw.
 
     ``kind``: hardened, plain (a defence of the papers, nothing retrained), none. ``drop_points``: paired, on held-out
     images. ``breaks``: which limits are broken, in words.
@@ -115,6 +118,8 @@ class Document(Part):
     seed: int
     effort: str  # of the search
     audit_effort: str  # of the attacks that judged
+    attacks: str = "all"  # which they were
+    released: Literal["none", "label", "probabilities", "logits"] = "label"
     trains: str
     limits: dict[str, float | int | None]
     samples: dict[str, int]
@@ -137,7 +142,8 @@ def broken(point: Judged, limits: dict[str, float | int | None]) -> tuple[str, .
     """Which limits a point breaks, each in words; no verdict breaks them all."""
     found = []
     if point.upper is None:
-        found.append("no believable verdict")
+        why = next((s.sentence.rstrip(".") for s in point.seen if s.upper is None and s.sentence), "")
+        found.append(f"no believable verdict ({why})" if why else "no believable verdict")
     weak = sorted({model for seen in point.seen for model in seen.unbelieved})
     if weak:
         found.append(f"no believable {' or '.join(weak)} attack knew of the defence")
@@ -183,6 +189,11 @@ def recommended(judged: Sequence[Judged]) -> int | None:
     return min(kept, key=lambda i: (_numbers(judged[i])[1], _numbers(judged[i])), default=None)
 
 
+def _floor(seen: Seen, document: Document) -> str:
+    prior = seen.floor_name.startswith("prior")
+    return floor_source(Floor(name=seen.floor_name, kind="prior" if prior else "allowed", released=document.released))
+
+
 def _sentence(document: Document, judged: Sequence[Judged], best: int | None) -> str:
     if best is None:
         hardened = [p for p in judged if p.kind == "hardened"]
@@ -200,7 +211,7 @@ def _sentence(document: Document, judged: Sequence[Judged], best: int | None) ->
         f"{point.recipe} at {point.at}: the strongest attack of the suite at effort {document.audit_effort} "
         f"({seen.attack}, {seen.threat_model}, {times}) adds "
         f"{seen.excess if seen.excess is not None else 0.0:.3f} (upper 95 % limit {seen.upper:.3f}) of the rest to "
-        f"what {seen.floor_name} tells; accuracy falls by {drop.mean:.2f} points (95 % {drop.low:.2f} to "
+        f"what {_floor(seen, document)} tells; accuracy falls by {drop.mean:.2f} points (95 % {drop.low:.2f} to "
         f"{drop.high:.2f}, n = {drop.n:,}); bytes on the wire: {point.cost.wire_bytes:,}; the edge costs "
         f"{point.cost.edge_cost:.2f} times its operations. It is what this suite found at this effort, not a bound."
     )

@@ -122,7 +122,7 @@ def _document(
     return Document(
         command=command, model=settings.model, weights_sha256=scene.victim.weights_sha256, data=scene.dataset.name,
         at=settings.at, seed=settings.seed, effort=settings.effort, audit_effort=settings.judged_at,
-        trains=settings.trains, limits=limits,
+        attacks=settings.attacks, released=settings.released, trains=settings.trains, limits=limits,
         samples=counts, machine=machine(run.device), tried=tuple(tried),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ from splitward.models.making import machine
 from splitward.record.schema import Record
 from splitward.record.statistics import estimate
 from splitward.record.store import load
+from splitward.record.verdict import leaks_at_least
 from splitward.split.halves import Halves
 
 LEVELS = {"dropout": (0.3, 0.6, 0.9, 0.1, 0.8), "gaussian": (0.5, 1.0, 3.0, 0.2, 5.0)}
@@ -163,7 +164,7 @@ class Court:
 def _told(record: Record, k: int, kept: str) -> Seen:
     found = record.verdict
     if found is None:
-        return Seen(observations=k, sentence=record.no_verdict, record=kept)
+        return Seen(observations=k, sentence=record.no_verdict, record=kept, at_least=leaks_at_least(record))
     return Seen(
         observations=k, attack=found.attack, threat_model=found.threat_model, leakage_ssim=found.leakage,
         floor_ssim=found.floor, floor_name=found.floor_name, excess=found.excess, upper=found.upper,
