@@ -94,6 +94,12 @@ def test_a_hardened_lenet_goes_through_everything_else(tmp_path, monkeypatch, ca
         main([*audit, "--attacks", "rmle", "--samples", "20", "--effort", "quick", "--out", "again", "--json"])
     assert ended.value.code in (0, 1)
     assert store.load(tmp_path / "again").target.model.trained["defence"] == "quantise:1"
+    export = ["export", "again", "--key", "tls/signing.key", "--out", "bundles", "--without-verdict"]
+    for last in (["certs", "tls"], export):
+        with pytest.raises(SystemExit) as ended:
+            main(last)
+        assert ended.value.code == 0
+    assert (tmp_path / "bundles" / "edge").is_dir()
 
 
 @pytest.mark.slow
