@@ -19,6 +19,7 @@ from typing import Any
 from splitward.hardening.document import Document
 from splitward.hardening.harden import run_settings
 from splitward.hardening.settings import read_settings
+from splitward.record import store
 
 FILE = Path(__file__).parent.parent / "results" / "hardening.json"
 STUDIES: dict[str, dict[str, Any]] = {
@@ -47,9 +48,21 @@ def command_of(given: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def kept(document: Document) -> dict[str, Any]:
-    """What the file of results keeps of a study."""
-    return document.model_dump(mode="json", exclude={"format", "version"})
+def kept(document: Document, folder: Path) -> dict[str, Any]:
+    """What the file of results keeps of a study: the document, and what each attack of its audits reached."""
+    reached = []
+    for point in document.judged:
+        for seen in point.seen:
+            record = store.load(folder / seen.record)
+            floor = {f.name: round(f.metrics["ssim"].mean, 4) for f in record.floors}
+            for trial in (t for t in record.trials if t.status == "ok"):
+                reached.append({
+                    "recipe": point.recipe, "at": point.at, "observations": seen.observations, "attack": trial.attack,
+                    "threat_model": trial.threat_model, "adaptive": trial.adaptive, "believable": trial.believable,
+                    "ssim": round(trial.metrics["ssim"].mean, 4), "psnr_db": round(trial.metrics["psnr"].mean, 2),
+                    "identification": round(trial.metrics["identification"].mean, 4), "floor_ssim": floor,
+                })  # fmt: skip
+    return {**document.model_dump(mode="json", exclude={"format", "version"}), "reached": reached}
 
 
 def main() -> None:
@@ -65,7 +78,7 @@ def main() -> None:
         file = options.runs / name / "hardening.json"
         if options.collect:
             if file.is_file():
-                found[name] = kept(Document.model_validate_json(file.read_text()))
+                found[name] = kept(Document.model_validate_json(file.read_text()), options.runs / name)
             continue
         given = dict(STUDIES[name])
         if name == "xrays":
@@ -76,7 +89,7 @@ def main() -> None:
         settings = read_settings({**given, "out": options.runs / name})
         document = run_settings(settings, command=command_of(given), say=print)
         print(f"{name}: {document.sentence}")
-        found[name] = kept(document)
+        found[name] = kept(document, options.runs / name)
     FILE.write_text(json.dumps(found, indent=1) + "\n")
 
 

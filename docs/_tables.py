@@ -142,6 +142,35 @@ def by_rank(rows: Rows) -> str:
     return markdown(headings, cells)
 
 
+def by_hardening(document: dict[str, Any]) -> str:
+    """What the attacks reached on each judged point of each study, beside the floor that the label alone gives."""
+    cells = []
+    for study in (held for held in document.values() if isinstance(held, dict)):
+        for point, seen in ((p, s) for p in study["judged"] for s in p["seen"]):
+            place = (point["recipe"], point["at"], seen["observations"])
+            here = [one for one in study["reached"] if (one["recipe"], one["at"], one["observations"]) == place]
+            tried = [one for one in here if one["adaptive"] or point["recipe"] == "none"]
+            lost = point["drop_points"]
+            cells.append([
+                study["data"], f"`{point['recipe']}`", f"{lost['mean']:.2f} ({lost['low']:.2f} to {lost['high']:.2f})",
+                f"{point['cost']['wire_bytes']:,}", f"{point['cost']['edge_cost']:.2f}", seen["observations"],
+                *(strongest(tried, model) for model in ("white-box", "black-box", "query-free")),
+                f"{tried[0]['floor_ssim'].get('allowed', 0):.3f}", "yes" if seen["upper"] is not None else "no",
+            ])  # fmt: skip
+    headings = (
+        "data", "recipe", "accuracy lost, points (95 %)", "bytes", "edge cost", "k", "white-box", "black-box",
+        "query-free", "label alone", "verdict",
+    )  # fmt: skip
+    return markdown(headings, cells)
+
+
+def strongest(tried: Rows, threat_model: str) -> str:
+    """The highest SSIM of a threat model's own attacks, how many secrets they told apart, and whether to believe it."""
+    best = max((one for one in tried if one["threat_model"] == threat_model), key=lambda one: one["ssim"])
+    doubt = "" if best["believable"] else ", *not believable*"
+    return f"{best['ssim']:.3f} ({best['identification']:.0%} told apart{doubt})"
+
+
 def by_certificate(rows: Rows) -> str:
     """What is proved beside the strongest measured attack; then what repetitions and frames give away."""
     parts = []
@@ -199,4 +228,5 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "attack-strength": by_strength,
     "attack-bounds": by_rank,
     "certificates": by_certificate,
+    "hardening": by_hardening,
 }
