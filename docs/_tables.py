@@ -12,6 +12,8 @@ from typing import Any
 RESULTS = Path(__file__).parent.parent / "results"
 PUBLISHED = Path(__file__).parent.parent / "src/splitward/reproduce/published/published_tables.csv"
 PLACE = re.compile(r"<!-- table: ([a-z-]+) -->")
+UNSEEING = "no-public-data"
+"""The attack of one who holds no picture: a row of its own."""
 Rows = list[dict[str, Any]]
 
 
@@ -109,12 +111,13 @@ def by_strength(rows: Rows) -> str:
 
 def knowledge(one: dict[str, Any]) -> str:
     """The threat model of a cell, and that there was no public data where there was none."""
-    unseeing = one["attack"] == "no-public-data"
-    return f"{one['threat_model']}, no public data" if unseeing else str(one["threat_model"])
+    return f"{one['threat_model']}, no public data" if one["attack"] == UNSEEING else str(one["threat_model"])
 
 
 def published(one: dict[str, Any]) -> str:
-    """The best published numbers of a cell by PSNR; query-free with another set and another network."""
+    """The best published numbers of a cell by PSNR; query-free with another set and another network, if with a set."""
+    if one["attack"] == UNSEEING:
+        return "–"
     other = "different set different net"
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         found = [
