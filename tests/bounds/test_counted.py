@@ -63,7 +63,8 @@ def test_the_best_attacker_attains_the_bound_and_none_beats_it():
 def test_it_says_what_it_assumes():
     first, second = made("quantise:1", 8).statements
     assert "At most 8 bits are said of an input, however often it is sent" in first
-    assert "256 of m cases (25.6 % of 1,000)" in first
+    assert "256 of m cases (10 % of 2,560)" in first
+    assert "8 of m cases (0.8 % of 1,000)" in made("quantise:1", 3).statements[0]
     assert "sizes or times" in first
     assert second == "Of errors nothing is proved, because quantise adds no noise with a density."
     assert "by 2 observations" in " ".join(made("gaussian:0.5+quantise:1", 8, 2).statements)

@@ -8,7 +8,7 @@ from splitward.record.certificate import Certificate, named_share
 from splitward.record.schema import Record
 
 LIST = 1000
-"""Images of the list that is taken for an example."""
+"""Images of the list that is taken for an example, at least; ten for each message."""
 
 
 def statements(certificate: Certificate) -> tuple[str, ...]:
@@ -92,12 +92,12 @@ def _listed(c: Certificate) -> str:
 def _counted(c: Certificate) -> str:
     if c.bits is None:
         return ""
-    k = c.observations
+    k, images = c.observations, max(LIST, 10 * 2**c.bits)
     often = f"by {k:,} observation{'s' * (k > 1)}" if c.fresh else "however often it is sent"
     return (
         f"At most {c.bits} bits are said of an input, {often}: of m equally likely images no attacker, whatever it "
-        f"knows, names the right one in more than {2**c.bits:,} of m cases ({_share(named_share(c, LIST))} of "
-        f"{LIST:,}), if the numbers sent are all that it sees and not sizes or times of messages."
+        f"knows, names the right one in more than {2**c.bits:,} of m cases ({_share(named_share(c, images))} of "
+        f"{images:,}), if the numbers sent are all that it sees and not sizes or times of messages."
     )
 
 
