@@ -155,7 +155,8 @@ def by_hardening(document: dict[str, Any]) -> str:
             tried = [one for one in here if one["adaptive"] or point["recipe"] == "none"]
             lost = point["drop_points"]
             cells.append([
-                study["data"], study["audit_effort"], f"`{point['recipe']}`", f"{lost['mean']:.2f} ({lost['low']:.2f} to {lost['high']:.2f})",
+                study["data"], study["audit_effort"], f"`{point['recipe']}`",
+                f"{lost['mean']:.2f} ({lost['low']:.2f} to {lost['high']:.2f})",
                 f"{point['cost']['wire_bytes']:,}", f"{point['cost']['edge_cost']:.2f}", seen["observations"],
                 *(strongest(tried, model) for model in ("white-box", "black-box", "query-free")),
                 f"{tried[0]['floor_ssim'].get('allowed', 0):.3f}", "yes" if seen["upper"] is not None else "no",
