@@ -3,8 +3,10 @@
 import numpy as np
 from onnx import TensorProto, helper
 
+from splitward.runtime import codes
 from splitward.runtime import manifest as m
 from splitward.runtime.bundle import describe, write_bundle
+from splitward.runtime.encoding import CODES
 
 SHAPE = (4, 3)
 
@@ -62,3 +64,9 @@ def edge_cut(cloud, **changes):
         "parity": m.Parity(samples=2, edge=0.0, cloud=0.0, chain=0.0, same_argmax=True),
     }  # fmt: skip
     return m.EdgeCut(**(fields | changes))
+
+
+def sendable(array, form):
+    """The numbers of ``array`` as the encoding ``form`` can carry them: for few bits, those that are sent for them."""
+    bits = CODES.get(form.removesuffix("+zstd"))
+    return array if bits is None else codes.restore(codes.nearest(array, bits), bits)

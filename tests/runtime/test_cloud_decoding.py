@@ -228,7 +228,7 @@ def grpc_requests(draw, manifest):
             case 4 if request.raw_input_contents:
                 form = draw(st.sampled_from(ENCODINGS))
                 array = np.frombuffer(request.raw_input_contents[k][:48].ljust(48, b"\0"), "<f4").reshape(-1, 12)
-                request.raw_input_contents[k] = encode(np.nan_to_num(array % 9), form)
+                request.raw_input_contents[k] = encode(bundles.sendable(np.nan_to_num(array % 9), form), form)
                 one.parameters[PARAMETER].string_param = draw(forms)
             case 5:
                 del request.raw_input_contents[:]
@@ -362,7 +362,7 @@ def right_messages():
     held = [good(PLAIN, n)[1] for n in (1, 2, 8)]
     for form in ENCODINGS:
         held.append(good(PLAIN)[1])
-        held[-1].raw_input_contents[0] = encode(array, form)
+        held[-1].raw_input_contents[0] = encode(bundles.sendable(array, form), form)
         held[-1].inputs[0].parameters[PARAMETER].string_param = form
     held.append(pb.ModelInferRequest(model_name="toy", outputs=[{"name": "output_0"}]))
     held[-1].inputs.add(name="activation_0", datatype="FP32", shape=[2, 4, 3]).contents.fp32_contents.extend([1] * 24)

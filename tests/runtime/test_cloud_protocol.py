@@ -152,7 +152,7 @@ def test_typed_contents_are_answered_in_kind(stub, toys):
 
 @pytest.mark.parametrize("form", ENCODINGS)
 def test_every_encoding_is_read(stub, toys, over_http, server, form):
-    array = images(2)
+    array = bundles.sendable(images(2), form)
     held = servers.request(array)
     held.raw_input_contents[0] = encode(array, form)
     held.inputs[0].parameters["splitward_encoding"].string_param = form

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,8 +143,9 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("case", CASES)
 def test_a_message_costs_little(case, tmp_path):
     content = CASES[case][1]()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, __file__, case], input=content, capture_output=True, check=True, cwd=tmp_path
+        [sys.executable, __file__, case], input=content, capture_output=True, check=True, cwd=tmp_path, env=environment
     )
     grown = float(done.stdout)
     print(f"{len(content):,} bytes: {grown:.0f} MiB")
