@@ -77,10 +77,9 @@ def row(record: Record, threat_model: ThreatModel, command: str) -> dict[str, An
     }
 
 
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows are of the same cell of the table."""
-    cells = [(r["dataset"], r["cut"], r["threat_model"], r["attack"] == UNSEEING) for r in (one, other)]
-    return cells[0] == cells[1]
+def cell(one: dict[str, Any]) -> tuple[str, str, bool, str]:
+    """Of the table, that a row is in."""
+    return one["dataset"], one["cut"], one["attack"] == UNSEEING, one["threat_model"]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -106,7 +105,7 @@ def main() -> None:
             if options.data not in (None, dataset) or options.at not in (None, at):
                 continue
             unseeing = options.attacks == UNSEEING
-            here = [r for r in rows if (r["dataset"], r["cut"], r["attack"] == UNSEEING) == (dataset, at, unseeing)]
+            here = [r for r in rows if cell(r)[:3] == (dataset, at, unseeing)]
             known = [r for r in here if r["effort"] == options.effort and r["samples"] == options.samples]
             if known and not options.again:
                 continue
@@ -122,7 +121,7 @@ def main() -> None:
             )  # fmt: skip
             models: tuple[ThreatModel, ...] = ("query-free",) if unseeing else STRENGTH
             new = [found for name in models if (found := row(record, name, command)) is not None]
-            rows = [r for r in rows if not any(same(r, n) for n in new)] + new
+            rows = [r for r in rows if cell(r) not in map(cell, new)] + new
             options.out.parent.mkdir(exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")
     show(rows)

@@ -62,6 +62,8 @@ def test_the_two_sample_test_sees_a_difference(one, other):
 def test_every_defence_of_the_laboratory_can_be_deployed():
     ours = {name for name, kind in discover("defence").items() if kind.__module__.startswith("splitward.")}
     assert set(draws.KINDS) == ours
+    chanceless = {name for name in ours if not getattr(discover("defence")[name], "draws", True)}
+    assert set(draws.WITHOUT_CHANCE) == chanceless
 
 
 @pytest.mark.parametrize(

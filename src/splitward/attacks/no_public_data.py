@@ -53,17 +53,8 @@ class NoPublicData(ShadowModel):
             raise NotApplicable(
                 "without public data there is nothing to go by but other users' traffic, and there is none."
             )
-        alone = dataclasses.replace(_as_query_free(knowledge), public=invented(knowledge, run))
-        inverter = super().prepare(alone, run)
-        seen = tuple(part[:LOOKED_AT] for part in knowledge.traffic)
-        if self.observations > 1:  # other users' inputs were seen once each
-            seen = tuple(part.expand(-1, self.observations, *part.shape[2:]) for part in seen)
-        return Developed(inverter, *levels(inverter(seen)))
-
-
-def _as_query_free(knowledge: QueryFree) -> QueryFree:
-    fields = {f.name: getattr(knowledge, f.name) for f in dataclasses.fields(QueryFree)}
-    return QueryFree(**fields)
+        inverter = super().prepare(dataclasses.replace(knowledge, public=invented(knowledge, run)), run)
+        return Developed(inverter, *levels(inverter(tuple(part[:LOOKED_AT] for part in knowledge.traffic))))
 
 
 def invented(knowledge: QueryFree, run: Run) -> Samples:

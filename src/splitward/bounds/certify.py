@@ -8,14 +8,13 @@ import torch
 from torch import Generator, Tensor
 
 from splitward.bounds import accounting, candidates
-from splitward.bounds.channel import Noise, countable, noises
+from splitward.bounds.channel import Noise, bits_a_number, noises
 from splitward.bounds.fisher import Measured, measure
 from splitward.bounds.jacobian import flattened
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
 from splitward.core.errors import BoundError, in_one_line
 from splitward.core.knowledge import as_tuple
-from splitward.core.spec import TensorSpec
 from splitward.record.certificate import COUNTED, Certificate, Privacy, any_mse, prior_mse, unbiased_mse
 from splitward.record.statements import statements
 
@@ -76,13 +75,16 @@ def certify(edge: Edge, chain: Chain, images: Tensor, generator: Generator, sett
 
 @torch.no_grad()
 def _bits(edge: Edge, chain: Chain, images: Tensor, observations: int) -> int | None:
-    """See ``countable``; None also where there are too many to say anything."""
-    if not any(hasattr(c, "bits") for c in chain.at("wire").channels):
+    """Bits that all observations of one input together can say, at most; None where they are many or not counted.
+
+    Each release is one of 2^bits messages, and where nothing is drawn, every release of an input is the same.
+    """
+    each = bits_a_number(chain)
+    if each is None:
         return None
     sent = as_tuple(edge(images[:1]))
-    specs = tuple(TensorSpec(tuple(part.shape[1:]), str(part.dtype).removeprefix("torch.")) for part in sent)
-    bits = countable(chain, specs, observations)
-    return bits if bits is not None and bits <= COUNTED else None
+    bits = each * sum(part.numel() for part in sent) * (observations if chain.draws else 1)
+    return bits if bits <= COUNTED and all(part.is_floating_point() for part in sent) else None
 
 
 def _told(error: Exception) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from splitward.core.defence import Chain, Channel, Position, spec
 from splitward.core.errors import BoundError
-from splitward.core.spec import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,12 @@ def additive(chain: Chain, position: Position) -> Noise:
     raise BoundError(f"{what} adds no noise with a density." if what else "there is no noise at that place.")
 
 
-def countable(chain: Chain, specs: tuple[TensorSpec, ...], observations: int) -> int | None:
-    """Bits that all observations of one input together can say, at most; None where some number is not counted.
+def bits_a_number(chain: Chain) -> int | None:
+    """Bits that tell the values of a number on the wire apart, at most; None where nothing counts them.
 
-    Each release is one of 2^bits messages. What acts after the counting is no more than a function of it, or noise; and
-    where nothing is drawn, every release of an input is the same.
+    What acts after the counting is no more than a function of it, or noise.
     """
-    least = min((int(c.bits) for c in chain.at("wire").channels if hasattr(c, "bits")), default=None)
-    if least is None or any(not spec.dtype.startswith("float") for spec in specs):
-        return None
-    return sum(spec.elements for spec in specs) * least * (observations if chain.draws else 1)
+    return min((int(c.bits) for c in chain.at("wire").channels if hasattr(c, "bits")), default=None)
 
 
 def _information(channel: Channel) -> float | None:

@@ -85,9 +85,9 @@ def _cells(plan: Plan, row: Row) -> dict[str, str]:
 
 
 def _excess(row: Row) -> str:
-    if row.excess is not None and (row.audited or row.at_least is None):
-        return f"{row.excess:.2f}"
-    return "–" if row.at_least is None else f"≥ {row.at_least:.2f}"
+    if row.at_least is not None:
+        return f"≥ {row.at_least:.2f}"
+    return "–" if row.excess is None else f"{row.excess:.2f}"
 
 
 def _style(plan: Plan, row: Row) -> str:

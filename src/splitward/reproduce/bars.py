@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitward.report.figures import round_scale
-from splitward.reproduce.draw import LEFT, LINE, PAPER, RIGHT, SMALL, SOFT, TEXT, TOP, WIDTH, document, text
+from splitward.reproduce.draw import (
+    LEFT,
+    PAPER,
+    RIGHT,
+    SMALL,
+    SOFT,
+    TEXT,
+    TOP,
+    WIDTH,
+    document,
+    frame,
+    levels,
+    text,
+    upright,
+)  # fmt: skip
 
 PLOT, HEIGHT = WIDTH - LEFT - RIGHT, 150
 TALL = TOP + HEIGHT + 42
@@ -41,13 +55,11 @@ def bars(title: str, charts: Sequence[tuple[str, str, Sequence[Stack]]]) -> str:
 def _chart(name: str, unit: str, stacks: Sequence[Stack]) -> str:
     """One chart; its plot's corner is the origin."""
     scale = round_scale(0.0, max(sum(h for _, _, h in stack.pieces) for stack in stacks))
-    parts = [text(0, -10, name, size=TEXT, more='font-weight="600"')]
-    for tick in scale.ticks:
-        y = HEIGHT - tick.at * HEIGHT / 100
-        parts.append(f'<line x1="0" x2="{PLOT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{LINE}"/>')
-        parts.append(text(-6, y + 4, tick.text, "end", more=f'fill="{SOFT}"'))
-    turned = f'fill="{SOFT}" transform="rotate(-90 -39 {HEIGHT / 2})"'
-    parts.append(text(-39, HEIGHT / 2, unit, "middle", more=turned))
+    parts = [
+        text(0, -10, name, size=TEXT, more='font-weight="600"'),
+        levels(scale, PLOT, HEIGHT),
+        upright(unit, HEIGHT),
+    ]
     step, groups = PLOT / len(stacks), dict[str, list[float]]()
     for place, stack in enumerate(stacks):
         x, y = (place + 0.2) * step, float(HEIGHT)
@@ -62,5 +74,5 @@ def _chart(name: str, unit: str, stacks: Sequence[Stack]) -> str:
         parts.append(text(x + 0.3 * step, HEIGHT + 15, stack.name, "middle", SMALL, f'fill="{SOFT}"'))
     for group, middles in groups.items():
         parts.append(text((middles[0] + middles[-1]) / 2, HEIGHT + 31, group, "middle", more='font-weight="600"'))
-    parts.append(f'<path d="M0 0V{HEIGHT}H{PLOT}" fill="none" stroke="{SOFT}"/>')
+    parts.append(frame(PLOT, HEIGHT))
     return "".join(parts)

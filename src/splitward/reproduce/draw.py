@@ -146,13 +146,33 @@ def chart(
     return document(rows * tall + 4 + used, [*parts, below], title)
 
 
+def frame(wide: int, height: int) -> str:
+    """The two axes of a plot whose corner is the origin."""
+    return f'<path d="M0 0V{height}H{wide}" fill="none" stroke="{SOFT}"/>'
+
+
+def levels(scale: Scale, wide: int, height: int) -> str:
+    """The lines across it, and their numbers."""
+    parts = []
+    for tick in scale.ticks:
+        y = height - tick.at * height / 100
+        parts.append(f'<line x1="0" x2="{wide}" y1="{y:.1f}" y2="{y:.1f}" stroke="{LINE}"/>')
+        parts.append(text(-6, y + 4, tick.text, "end", more=f'fill="{SOFT}"'))
+    return "".join(parts)
+
+
+def upright(name: str, height: int) -> str:
+    """The name of its upright axis."""
+    turned = f'fill="{SOFT}" transform="rotate(-90 -39 {height / 2})"'
+    return text(-39, height / 2, name, "middle", more=turned)
+
+
 def _panel(panel: Panel, height: int) -> str:
     """One panel; its plot's corner is the origin."""
     parts = [text(0, -10, panel.title, size=TEXT, more='font-weight="600"'), _ticks(panel, height)]
     name = height + (64 if _turned(panel.x) else 34)
     parts.append(text(PANEL_WIDTH / 2, name, panel.x.name, "middle", more=f'fill="{SOFT}"'))
-    turned = f'fill="{SOFT}" transform="rotate(-90 -39 {height / 2})"'
-    parts.append(text(-39, height / 2, panel.y.name, "middle", more=turned))
+    parts.append(upright(panel.y.name, height))
     for rule in panel.rules:
         x, y = _place(panel, height, rule.value, rule.value)
         ends = (
@@ -175,11 +195,7 @@ def _place(panel: Panel, height: int, x: float, y: float) -> tuple[float, float]
 
 
 def _ticks(panel: Panel, height: int) -> str:
-    parts = [f'<path d="M0 0V{height}H{PANEL_WIDTH}" fill="none" stroke="{SOFT}"/>']
-    for tick in panel.y.scale.ticks:
-        y = height - tick.at * height / 100
-        parts.append(f'<line x1="0" x2="{PANEL_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="{LINE}"/>')
-        parts.append(text(-6, y + 4, tick.text, "end", more=f'fill="{SOFT}"'))
+    parts = [frame(PANEL_WIDTH, height), levels(panel.y.scale, PANEL_WIDTH, height)]
     if panel.x.categories:
         for number, name in enumerate(panel.x.categories):
             x = panel.x.scale.at(number) * PANEL_WIDTH / 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -77,11 +76,9 @@ class Half:
 
     def cost(self) -> Cost:
         """Of one input, for switching; without a plan this device is timed, and the cloud's time not known."""
-        sizes = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "packed": self.packing.bits / 8}
-        precision = sizes[self.packing.precision]
+        bits = {"fp32": 32, "fp16": 16, "int8": 8, "packed": self.packing.bits}[self.packing.precision]
         up = sum(
-            math.ceil(t.elements * precision) if t.dtype == "float32" else t.bytes_per_sample
-            for t in self.cut.activation
+            -(-t.elements * bits // 8) if t.dtype == "float32" else t.bytes_per_sample for t in self.cut.activation
         )
         down = sum(t.bytes_per_sample for t in self.cut.outputs)
         planned = self.cut.planned
