@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from splitward.attacks import _asking
 from splitward.attacks.inverse_network import InverseNetwork
 from splitward.core.errors import NotApplicable
 
@@ -73,6 +74,19 @@ def test_a_device_without_randomness_is_asked_once_for_every_image(scene):
     assert knowledge.query.used == len(scene.public) + 2 * 4 + 3 * 4  # and the probes
     _, knowledge, _ = scene.play(attack, "dropout:0.5")
     assert knowledge.query.used == len(scene.public) + 2 * 4 + 60 * 32  # hold-out and closed form, then fresh draws
+
+
+def test_a_long_training_asks_anew_rather_than_learn_by_heart(scene, monkeypatch):
+    monkeypatch.setattr(_asking, "ENOUGH", 0)  # no stretching: the public images as they are
+    once = len(scene.public) + 2 * 4 + 3 * 4
+    _, knowledge, _ = scene.play(dataclasses.replace(SMALL, steps=20))  # less than five looks at each
+    assert knowledge.query.used == once
+    _, knowledge, run = scene.play(SMALL)  # more than twelve
+    asked = knowledge.query.used - once
+    assert asked % 32 == 0
+    assert asked >= 32 * run.trace["decoder"][-1][0]
+    _, knowledge, _ = scene.play(SMALL, budget=len(scene.public))  # what may not be asked is not asked
+    assert knowledge.query.used <= len(scene.public)
 
 
 @pytest.mark.parametrize("budget", [2, 3, 30, 250, 1000])

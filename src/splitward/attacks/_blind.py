@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -80,6 +81,10 @@ class Problem:
         difference = q.T @ self.lagged @ q - self.covariance
         return means / weights.shape[1] + difference.square().sum() / self.covariance.square().sum()
 
+    def cpu(self) -> Problem:
+        """The same problem on the CPU."""
+        return Problem(*(getattr(self, f.name).cpu() for f in dataclasses.fields(self)))
+
     def linear(self, penalty: float) -> Tensor:
         """What the means alone say of the weights."""
         ridge = penalty * self.gram.diagonal().mean() * torch.eye(len(self.gram)).to(self.gram)
@@ -120,11 +125,15 @@ def _places(grid: tuple[int, ...]) -> list[int]:
 
 
 def identify(body: Affine, problem: Problem, generator: Generator) -> float:
-    """Put the best weights found in place: L-BFGS from several starts; returns their distance."""
+    """Put the best weights found in place: L-BFGS from several starts; returns their distance.
+
+    It runs on the CPU in any case: a GPU would spend its time on telling the line search how it goes.
+    """
+    problem = problem.cpu()
     best, start = float("inf"), problem.linear(1e-3)
     conv = body.components
     for number in range(STARTS):
-        noise = torch.randn(start.shape, generator=generator, device=start.device, dtype=start.dtype)
+        noise = torch.randn(start.shape, generator=generator, device=generator.device, dtype=start.dtype).cpu()
         weights = (start + 0.3 * number * start.std() * noise).requires_grad_()
         optimiser = torch.optim.LBFGS(
             [weights], max_iter=ITERATIONS, history_size=30, line_search_fn="strong_wolfe", tolerance_change=1e-10

@@ -120,9 +120,7 @@ def _few(part: Tensor) -> Tensor:
 
 def _joint(centred: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
     """(N, *shape) to (classes, numbers): the mean of each class, times how often it is seen by how often it is due."""
-    member = torch.zeros(len(shares), len(labels), device=centred.device)
-    known = labels < len(shares)
-    member[labels[known], known.nonzero()[:, 0]] = 1.0
+    member = (labels == torch.arange(len(shares), device=labels.device)[:, None]).float()
     return member @ centred.flatten(1) / (len(labels) * shares.clamp_min(1 / len(labels)))[:, None]
 
 

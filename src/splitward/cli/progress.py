@@ -33,9 +33,11 @@ class Bars:
         self._open.append(self._progress.add_task(f"{indent}{description}", total=total, note=""))
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """``steps`` more of the innermost piece of work are done."""
+        """``steps`` more of the innermost piece of work are done; an empty note leaves the last one."""
         if self._open:
-            self._progress.update(self._open[-1], advance=steps, note=note)
+            self._progress.update(self._open[-1], advance=steps)
+            if note:
+                self._progress.update(self._open[-1], note=note)
 
     def finish(self) -> None:
         """The innermost piece of work is done."""
