@@ -209,6 +209,21 @@ HOW = {
 }
 
 
+def by_descent(rows: Rows) -> str:
+    """How far the papers' descent comes."""
+    cells = [
+        [f"`{one['cut']}`", one["network"], f"{one['condition']:.1f}",
+         "the script's" if one["smoothness_weight"] is None else f"{one['smoothness_weight']:g}",
+         f"{one['iterations']:,}", f"{one['psnr_db']:.1f}", f"{one['ssim_paper']:.3f}", one["samples"]]
+        for one in rows
+    ]  # fmt: skip
+    headings = (
+        "cut", "network", "condition", "weight of the total variation", "iterations", "PSNR, dB",
+        "SSIM, the papers' variant", "images",
+    )  # fmt: skip
+    return markdown(headings, cells)
+
+
 def small(value: float) -> str:
     """Three significant digits; 0 for none."""
     return f"{value:.3g}" if value else "0"
@@ -233,4 +248,5 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "attack-bounds": by_rank,
     "certificates": by_certificate,
     "hardening": by_hardening,
+    "scripts-descent": by_descent,
 }

@@ -156,6 +156,17 @@ def test_leakage_comes_from_records_and_is_never_guessed(lenet5, runs, capsys):
     assert all(r["excess"] is None and r["accuracy"] is None for r in others)
 
 
+def test_records_that_say_nothing_are_not_passed_over_in_silence(lenet5, runs, capsys, tmp_path):
+    folder, _ = runs
+    other = costs.load(lenet5).model_copy(update={"weights_sha256": "f" * 64})
+    costs.save(other, tmp_path / "other.json")
+    _, output = said(capsys, "plan", "--profile", str(tmp_path / "other.json"), "--runs", str(folder), "--json")
+    assert "no record below --runs is of this model" in output.err
+    assert not any(row["audited"] for row in json.loads(output.out)["cuts"])
+    _, output = said(capsys, "plan", "--profile", str(lenet5), "--runs", str(folder), "--json")
+    assert "no record" not in output.err
+
+
 def planned(lenet5, known, **wanted):
     device = profiles.device("mobile")
     where = setting.Setting(costs.load(lenet5), device, profiles.device("server-k40"), profiles.network("wifi", device))

@@ -8,6 +8,8 @@ import torch
 
 from plan.test_plan_alexnet import COSTS
 from split.test_every_cut import CASES
+from splitward.audit.world import weights_hash
+from splitward.cli.profile import costs_of
 from splitward.models.zoo import load_model
 from splitward.plan import costs as files
 from splitward.plan.latency import all_ms
@@ -143,3 +145,9 @@ def test_the_costs_of_alexnet_on_file_are_those_of_the_model():
     victim = load_model("alexnet")
     positions = Positions.of(victim.model, torch.rand(1, *victim.input.shape))
     assert costs(positions, "alexnet") == files.load(COSTS)
+
+
+def test_a_plan_is_of_the_weights_that_the_data_names(lenet5_digits):
+    trained = costs_of("lenet5", None, None, False, "digits")[0].weights_sha256
+    assert trained == weights_hash(lenet5_digits.model)
+    assert trained != costs_of("lenet5", None, None, False)[0].weights_sha256

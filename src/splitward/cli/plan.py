@@ -166,7 +166,7 @@ def _costs(given: dict[str, Any]) -> Costs:
         return costs.load(given["profile"])
     from splitward.cli.profile import costs_of
 
-    return costs_of(given["model"], given["input"], None, given["trust"])[0]
+    return costs_of(given["model"], given["input"], None, given["trust"], given["data"])[0]
 
 
 def _trace(path: Path) -> list[float]:
@@ -205,7 +205,13 @@ def _evidence(given: dict[str, Any], setting: Setting) -> dict[Target, Evidence]
 
         asked = dataclasses.replace(asked, data=given["data"], effort=given["effort"])
         folders = [f for f in dict.fromkeys([*folders, root(given)]) if any(f.glob("**/record.json"))]
-    return privacy.read(folders, asked)
+    found = privacy.read(folders, asked)
+    if folders and not found:
+        typer.echo(
+            "splitward: no record below --runs is of this model with these weights and this wire type, so none says "
+            "anything; --data names what the weights were trained on.", err=True,
+        )  # fmt: skip
+    return found
 
 
 def _audited(found: Plan, known: dict[Target, Evidence], given: dict[str, Any]) -> Plan:

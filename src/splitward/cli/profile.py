@@ -55,8 +55,13 @@ def profile_command(
         Console().print(render(found, chosen))
 
 
-def costs_of(model: str, input: str | None, normalise: str | None, trust: bool) -> tuple[Costs, Measure]:
-    """The costs of a model as the command line names it, without timings, and what adds them."""
+def costs_of(
+    model: str, input: str | None, normalise: str | None, trust: bool, data: str | None = None
+) -> tuple[Costs, Measure]:
+    """The costs of a model as the command line names it, without timings, and what adds them.
+
+    ``data``: what its weights were trained on, where records have to be of the same weights.
+    """
     import torch
 
     from splitward.audit.world import weights_hash
@@ -64,7 +69,8 @@ def costs_of(model: str, input: str | None, normalise: str | None, trust: bool) 
     from splitward.split.costs import costs
     from splitward.split.cuts import Positions
 
-    victim = load_model(model, trust=trust, normalise=normalise, input=parse_shape(input) if input else None)
+    shape = parse_shape(input) if input else None
+    victim = load_model(model, data=data, trust=trust, normalise=normalise, input=shape)
     pixels = torch.rand(1, *victim.input.shape, generator=torch.Generator().manual_seed(0))
     positions = Positions.of(victim.model, pixels)
 

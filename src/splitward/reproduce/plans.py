@@ -76,9 +76,10 @@ def every_layer(scale: Scale) -> list[Need]:
     ]
 
 
-def asked(scale: Scale, at: str) -> Need:
-    """What our own attackers reach who may ask the device, on MNIST."""
-    return Need("asked", "mnist", at, (own(scale.study("mnist"), "inverse-network"),), released="label")
+def asked(scale: Scale, data: str, at: str) -> Need:
+    """What our own attackers reach who may ask the device; on CIFAR-10, once a cut, with the steps of their effort."""
+    decoder = own(scale.study(data), "inverse-network") if data == "mnist" else Attacker("inverse-network")
+    return Need("asked", data, at, (decoder,), released="label")
 
 
 def arbitrary(scale: Scale) -> list[Need]:

@@ -18,7 +18,7 @@ ATTACKS = (
 
 def needs(scale: Scale, data: str) -> list[Need]:
     """Every layer, and an attacker who may ask the device at fc1."""
-    return [*plans.every_layer(scale), plans.asked(scale, "fc1")] if data == "mnist" else []
+    return [*plans.every_layer(scale), plans.asked(scale, "mnist", "fc1")] if data == "mnist" else []
 
 
 def by_layer(rows: Rows, attack: str) -> list[Row]:

@@ -13,9 +13,8 @@ from splitward.reproduce.targets.table3 import recovers, told_at
 
 
 def needs(scale: Scale, data: str) -> list[Need]:
-    """The table, and on MNIST our own decoder beside it."""
-    ours = [plans.asked(scale, at) for at in plans.CUTS["mnist"]] if data == "mnist" else []
-    return [*plans.black_box(scale, data), *ours]
+    """The table, and our own decoder beside it."""
+    return [*plans.black_box(scale, data), *(plans.asked(scale, data, at) for at in plans.CUTS[data])]
 
 
 def kinds(rows: Rows) -> Decision:
@@ -65,13 +64,15 @@ TARGET = Target(
     source="ACSAC19 table 4; IoTJ20 section III-B",
     needs=needs,
     draw=draw,
-    remark="A decoder of our own, for the same attacker, stands beside the papers' on MNIST.",
+    remark="A decoder of our own, for the same attacker, stands beside the papers'.",
     cause=_causes.black_box,
     claims=(
         Claim(
             "recovery-black-box", "III-B",
             f"Who may only query the device recovers the input {told_at('table 4', 'same distribution')}.",
-            lambda rows: recovers(rows, "black-box", attack="inverse-network:scripts", setting="same distribution"),
+            lambda rows: recovers(
+                rows, "black-box", tuple(plans.CUTS), attack="inverse-network:scripts", setting="same distribution"
+            ),
         ),
         Claim(
             "auxiliary-data", "ACSAC19 table 4",
