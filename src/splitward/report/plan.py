@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from markupsafe import Markup
 
 from splitward._version import __version__
 from splitward.core.errors import RecordError
-from splitward.report import html
+from splitward.report import html, pareto
 from splitward.report.figures import Scale, round_scale
 
 PARTS = {"latency_ms": ("edge", "transmission", "cloud"), "energy_mj": ("edge", "transmission")}
 HEADINGS = {"latency_ms": ("Latency", "ms"), "energy_mj": ("Energy of the device", "mJ")}
 
 SHOWN = 4.0
-"""A bar longer than so many times the chosen one is cut off, so that the others can be told apart."""
+"""A bar longer than so many times the chosen one, and than the middle one, is cut off: the others can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Front:
-    """Latency (x) against another number (y); the front's points are named."""
+    """Latency (x) against energy (y); the front's points are named."""
 
-    title: str
-    y_title: str
     x: Scale
     y: Scale
     points: tuple[Point, ...]
@@ -85,7 +86,8 @@ def page(document: Mapping[str, Any]) -> str:
             for name in PARTS
             if (rows := [row for row in once if row[name] is not None])
         ],
-        "fronts": fronts(made, document) if made else [],
+        "front": _front(made, document) if made else None,
+        "leakage": Markup(pareto.draw(pareto.marks(document))),
         "version": __version__,
     }
     return html._environment().get_template("plan.html.j2").render(context, **html._assets())
@@ -95,7 +97,7 @@ def figure(rows: Sequence[Mapping[str, Any]], name: str, choice: str | None) -> 
     """Every cut's latency or energy in its parts."""
     totals = [sum(row[name].values()) for row in rows]
     chosen = next((t for t, row in zip(totals, rows, strict=True) if row["name"] == choice), max(totals))
-    scale = round_scale(0.0, min(max(totals), SHOWN * chosen) or 1.0)
+    scale = round_scale(0.0, min(max(totals), max(SHOWN * chosen, median(totals))) or 1.0)
     bars = []
     for row, total in zip(rows, totals, strict=True):
         parts, start = [], 0.0
@@ -108,19 +110,12 @@ def figure(rows: Sequence[Mapping[str, Any]], name: str, choice: str | None) -> 
     return Figure(title, unit, scale, tuple(bars), PARTS[name])
 
 
-def fronts(rows: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> list[Front]:
-    """Latency against energy; and against leakage and accuracy, where any are known."""
-    kinds = [("energy_mj", "Energy of the device, mJ")]
-    if any(row["audited"] for row in rows):
-        kinds += [("excess", "Excess leakage, upper limit"), ("accuracy", "Accuracy")]
-    return [_front(rows, name, title, document) for name, title in kinds]
-
-
-def _front(rows: Sequence[Mapping[str, Any]], name: str, title: str, document: Mapping[str, Any]) -> Front:
-    known = [row for row in rows if row[name] is not None and (name == "energy_mj" or row["front"] or row["audited"])]
-    values = [_number(row[name]) for row in known]
-    times = [_number(row["latency_ms"]) for row in known]
-    x, y = round_scale(0.0, max(times)), round_scale(min(0.0, *values), max(values) or 1.0)
+def _front(rows: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Front:
+    """Latency against energy, one point a row."""
+    known = [row for row in rows if row["energy_mj"] is not None]
+    values = [sum(row["energy_mj"].values()) for row in known]
+    times = [sum(row["latency_ms"].values()) for row in known]
+    x, y = round_scale(0.0, max(times, default=1.0)), round_scale(0.0, max(values, default=1.0) or 1.0)
     named: set[tuple[float, float]] = set()
     points = []
     for row, time, value in zip(known, times, values, strict=True):
@@ -131,9 +126,5 @@ def _front(rows: Sequence[Mapping[str, Any]], name: str, title: str, document: M
         if shown:
             named.add(at)
         kind = "chosen" if chosen else "front" if row["front"] else "other"
-        points.append(Point(*at, label if shown else "", f"{label}: {time:.4g} ms, {value:.4g}", kind))
-    return Front(f"Latency and {title[0].lower()}{title[1:]}", title, x, y, tuple(points))
-
-
-def _number(held: float | Mapping[str, float]) -> float:
-    return float(sum(held.values())) if isinstance(held, Mapping) else float(held)
+        points.append(Point(*at, label if shown else "", f"{label}: {time:.4g} ms, {value:.4g} mJ", kind))
+    return Front(x, y, tuple(points))

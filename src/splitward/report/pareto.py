@@ -1,0 +1,168 @@
+"""A plan's rows as points: leakage against latency, energy and accuracy, panels that share the axis of the leakage."""
+
+from __future__ import annotations
+
+import html as escaping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from splitward.report.figures import Scale, round_scale
+from splitward.report.front import COLOURS
+
+WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 760, 300, 56, 34, 14, 44
+LETTER = 6.2
+"""Width of a letter of a label, on average."""
+ENDS = {"cloud-only": 1.0, "edge-only": 0.0}
+"""What leaks where no cut is made."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One row: where it lies in each panel, what leaks (at least, where no verdict says how much at most)."""
+
+    name: str
+    defence: str
+    leak: float
+    at_least: bool
+    front: bool
+    chosen: bool
+    numbers: Mapping[str, float]
+
+    @property
+    def series(self) -> str:
+        """What gives it its colour."""
+        return "no cut" if self.name in ENDS else "no defence" if self.defence == "none" else self.defence
+
+    @property
+    def hover(self) -> str:
+        """In words."""
+        known = "at least " if self.at_least else "" if self.name in ENDS else "at most "
+        numbers = ", ".join(f"{PANELS[k][1]} {v:.4g}" for k, v in self.numbers.items())
+        return f"{self.name}, {self.series}: excess {known}{self.leak:.3f}; {numbers}"
+
+
+PANELS = {
+    "latency_ms": ("latency, ms", "ms"),
+    "energy_mj": ("energy of the device, mJ", "mJ"),
+    "accuracy": ("accuracy", "accuracy"),
+}
+"""Of each number: the title of its axis, and its name beside a value."""
+
+
+def marks(document: Mapping[str, Any]) -> list[Mark]:
+    """The rows of a plan's document whose leakage is known, from above or from below."""
+    found = []
+    for row in document["cuts"]:
+        leak = row["excess"] if row["excess"] is not None else row["excess_at_least"]
+        if leak is None or row["latency_ms"] is None or row["latency_ms"]["cloud"] is None:
+            continue
+        numbers = {
+            name: float(sum(row[name].values()) if isinstance(row[name], Mapping) else row[name])
+            for name in PANELS
+            if row[name] is not None
+        }
+        chosen = (row["name"], row["defence"]) == (document["choice"], document["choice_defence"])
+        found.append(
+            Mark(row["name"], row["defence"], leak, row["excess"] is None, row["front"], chosen, numbers)
+        )  # fmt: skip
+    return found
+
+
+def draw(points: Sequence[Mark]) -> str:
+    """The figure as SVG; empty where no cut's leakage is known."""
+    if all(point.name in ENDS for point in points):
+        return ""
+    shown = [name for name in PANELS if any(name in point.numbers for point in points if point.name not in ENDS)]
+    series = list(dict.fromkeys(point.series for point in points))
+    colour = {"no cut": "#7f7f7f"} | dict(zip([s for s in series if s != "no cut"], COLOURS, strict=False))
+    legend = 22 * (1 + (len(series) + 2) // 3) + 8
+    width = (WIDTH - LEFT - GAP * len(shown)) / len(shown)
+    leak = round_scale(min(0.0, *(p.leak for p in points)), max(1.0, *(p.leak for p in points)))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + legend}" role="img" '
+        f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">',
+        "<title>Excess leakage against what each choice costs</title>",
+        f'<text transform="translate(13 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
+        "excess leakage (SSIM)</text>",
+    ]
+    for i, name in enumerate(shown):
+        here = [point for point in points if name in point.numbers]
+        parts += _panel(here, name, LEFT + i * (width + GAP), width, leak, colour, i == 0)
+    return "\n".join([*parts, *_legend(series, colour), "</svg>"]) + "\n"
+
+
+def _panel(
+    points: Sequence[Mark], name: str, left: float, width: float, leak: Scale, colour: Mapping[str, str], first: bool
+) -> Iterable[str]:
+    values = [point.numbers[name] for point in points]
+    across = round_scale(min(values) if name == "accuracy" else 0.0, max(values), 4)
+    bottom, right = HEIGHT - BOTTOM, left + width
+    for tick in leak.ticks:
+        y = _up(leak, leak.low + (leak.high - leak.low) * tick.at / 100)
+        yield f'<path d="M{left:.1f} {y}H{right:.1f}" stroke="currentColor" stroke-opacity=".12"/>'
+        if first:
+            yield f'<text x="{left - 7:.1f}" y="{y + 4}" text-anchor="end">{tick.text}</text>'
+    yield f'<path d="M{left:.1f} {bottom}H{right:.1f}" stroke="currentColor" stroke-opacity=".5"/>'
+    for tick in across.ticks:
+        x = left + width * tick.at / 100
+        yield f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick.text}</text>'
+    yield f'<text x="{left + width / 2:.1f}" y="{bottom + 36}" text-anchor="middle">{PANELS[name][0]}</text>'
+    placed = [(left + width * across.at(p.numbers[name]) / 100, _up(leak, p.leak), p) for p in points]
+    for x, y, point in sorted(placed, key=lambda item: item[2].front):
+        yield _symbol(point, x, y, colour[point.series])
+    yield from _labels(placed, left, right)
+
+
+def _up(leak: Scale, value: float) -> float:
+    return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - leak.at(value) / 100), 1)
+
+
+def _symbol(point: Mark, x: float, y: float, colour: str) -> str:
+    strength = "" if point.front or point.name in ENDS else ' opacity=".55"'
+    if point.at_least:  # an arrow upwards: so much at least
+        shape = (
+            f'<path d="M{x - 4.5:.1f} {y + 4}L{x:.1f} {y - 5}L{x + 4.5:.1f} {y + 4}Z" fill="none" stroke="{colour}"/>'
+        )
+    elif point.name in ENDS:
+        shape = f'<rect x="{x - 4:.1f}" y="{y - 4}" width="8" height="8" fill="{colour}"/>'
+    else:
+        shape = f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
+    ring = f'<circle cx="{x:.1f}" cy="{y}" r="8" fill="none" stroke="currentColor"/>' if point.chosen else ""
+    return f"<g{strength}>{shape}{ring}<title>{_safe(point.hover)}</title></g>"
+
+
+def _labels(placed: Sequence[tuple[float, float, Mark]], left: float, right: float) -> Iterable[str]:
+    """The names of cuts, the choice and the front first, each once and none over another or a symbol of another cut."""
+    taken: list[tuple[float, float, float]] = []
+    named: set[str] = set()
+    for x, y, point in sorted(placed, key=lambda item: (not item[2].chosen, not item[2].front, item[2].leak)):
+        long = LETTER * len(point.name)
+        turned = x + 8 + long > right
+        start = x - 8 - long if turned else x + 8
+        free = start >= left and not any(abs(y - b) < 13 and start < end and start + long > a for a, b, end in taken)
+        covers = any(abs(y - b) < 8 and start - 4 < a < start + long + 4 for a, b, p in placed if p is not point)
+        if point.name in named or not free or (covers and not point.chosen):
+            continue
+        named.add(point.name)
+        taken.append((start, y, start + long))
+        low = -5 if y > HEIGHT - BOTTOM - 8 else 4  # above the axis, not through it
+        yield f'<text x="{start:.1f}" y="{y + low}" font-size="11">{_safe(point.name)}</text>'
+
+
+def _legend(series: Sequence[str], colour: Mapping[str, str]) -> Iterable[str]:
+    column = (WIDTH - LEFT) / 3
+    for i, name in enumerate(series):
+        x, y = LEFT + (i % 3) * column, HEIGHT + 12 + 22 * (i // 3)
+        yield f'<rect x="{x - 5:.1f}" y="{y - 9}" width="10" height="10" fill="{colour[name]}"/>'
+        yield f'<text x="{x + 11:.1f}" y="{y}">{_safe(name)}</text>'
+    y = HEIGHT + 12 + 22 * ((len(series) + 2) // 3)
+    yield f'<circle cx="{LEFT}" cy="{y - 4}" r="4.5"/><text x="{LEFT + 11}" y="{y}">at most, by a verdict</text>'
+    x = LEFT + column
+    yield f'<path d="M{x - 4.5:.1f} {y}L{x:.1f} {y - 9}L{x + 4.5:.1f} {y}Z" fill="none" stroke="currentColor"/>'
+    yield f'<text x="{x + 11:.1f}" y="{y}">at least: no verdict</text>'
+    yield f'<text x="{LEFT + 2 * column:.1f}" y="{y}">pale: not on the Pareto front</text>'
+
+
+def _safe(text: str) -> str:
+    return escaping.escape(text)
