@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from splitward.report import pareto
+
 RESULTS = Path(__file__).parent.parent / "results"
 PUBLISHED = Path(__file__).parent.parent / "src/splitward/reproduce/published/published_tables.csv"
 PLACE = re.compile(r"<!-- table: ([a-z-]+) -->")
@@ -209,6 +211,25 @@ HOW = {
 }
 
 
+def by_plan(document: dict[str, Any]) -> str:
+    """What every cut and defence of a plan costs and leaks: the figure, and the rows that were audited."""
+    cells = []
+    for row in document["cuts"]:
+        least = row["excess_at_least"]
+        if (row["excess"] is None and least is None) or row["latency_ms"] is None:
+            continue
+        leak = f"≥ {least:.3f}" if row["excess"] is None else f"{row['excess']:.3f}"
+        cells.append([
+            f"`{row['name']}`", f"`{row['defence']}`", f"{sum(row['latency_ms'].values()):.3g}",
+            "–" if row["energy_mj"] is None else f"{sum(row['energy_mj'].values()):.3g}",
+            "–" if row["accuracy"] is None else f"{row['accuracy']:.3f}", leak, "yes" if row["front"] else "",
+        ])  # fmt: skip
+    headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front")
+    where = f"{document['device']}, {document['network']}, {document['cloud']}"
+    figure = f"<figure>\n{pareto.draw(pareto.marks(document))}</figure>"
+    return f"{figure}\n\n{document['model']} on {where}:\n\n{markdown(headings, cells)}"
+
+
 def by_descent(rows: Rows) -> str:
     """How far the papers' descent comes."""
     cells = [
@@ -249,4 +270,6 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "certificates": by_certificate,
     "hardening": by_hardening,
     "scripts-descent": by_descent,
+    "plan-lenet": by_plan,
+    "plan-cifar": by_plan,
 }

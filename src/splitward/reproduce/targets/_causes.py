@@ -35,14 +35,15 @@ def defences(study: Study) -> str:
 
 def white_box(study: Study) -> str:
     """Table 3."""
+    if study.data == "cifar10":
+        early = f"{descent(study.attack_steps)}; besides, " if study.attack_steps < ITERATIONS else ""
+        return f"{early}how far the descent comes depends on how well-conditioned the victim's own weights are"
     if study.attack_steps < ITERATIONS:
         return descent(study.attack_steps)
-    if study.data == "mnist":
-        return (
-            "the released scripts have no constants for conv1 and those of ReLU2 smooth too much there, which the "
-            "constants of the text, green in table 3, do not"
-        )
-    return ANOTHER
+    return (
+        "the released scripts have no constants for conv1 and those of ReLU2 smooth too much there, which the "
+        "constants of the text, green in table 3, do not"
+    )
 
 
 def black_box(study: Study) -> str:
