@@ -230,6 +230,18 @@ def by_plan(document: dict[str, Any]) -> str:
     return f"{figure}\n\n{document['model']} on {where}:\n\n{markdown(headings, cells)}"
 
 
+def by_effort(rows: Rows) -> str:
+    """What more steps and a larger network buy a black-box decoder."""
+    cells = [
+        [f"{one['dataset']} `{one['cut']}`", one["images"], f"{one['steps']:,}",
+         f"{one['stopped']:,}", f"{one['width']}, {one['depth']}", f"{one['psnr_db']:.1f}", f"{one['ssim']:.3f}",
+         one["samples"]]
+        for one in rows
+    ]  # fmt: skip
+    headings = ("cut", "images", "steps allowed", "ended after", "width, depth", "PSNR, dB", "SSIM", "secrets")
+    return markdown(headings, cells)
+
+
 def by_descent(rows: Rows) -> str:
     """How far the papers' descent comes."""
     cells = [
@@ -269,6 +281,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "attack-bounds": by_rank,
     "certificates": by_certificate,
     "hardening": by_hardening,
+    "decoder-effort": by_effort,
     "scripts-descent": by_descent,
     "plan-lenet": by_plan,
     "plan-cifar": by_plan,
