@@ -18,7 +18,9 @@ HELD = 512
 ENOUGH = 8192
 """Images that a training set is stretched to by augmentation, where the public set is smaller."""
 OFTEN = 8
-"""Looks at an image, on average, beyond which a training asks for images augmented afresh instead."""
+"""Looks at an image, on average, beyond which a training goes on asking ..."""
+ANEW = 4
+"""... for one image in so many, augmented afresh, which takes the place of a kept one."""
 HELD_BYTES = 1 << 29
 """Answers for the hold-out, at most."""
 CACHE_BYTES = 2 << 30
@@ -62,10 +64,10 @@ class Interview:
 
     Under a budget each public image is asked once, then (``observations`` times, where the device is random, and
     augmented images) up to what is left; the answers are kept and used again and again. Without a budget a device
-    with randomness is asked afresh for every batch, and so is one without where a training would look at the same
-    images so often that it learns them by heart (CIFAR CNN at ReLU22: 24.1 dB for 24.7). A shorter training
-    asks it once for every image and augmented image. With ``observations`` > 1 a batch holds that many draws of each
-    image, or (every other batch) fewer.
+    with randomness is asked afresh for every batch. One without is asked once for every image and augmented image, and
+    for a part of every batch anew, where a training would otherwise look at the same images so often that it learns
+    them by heart (CIFAR CNN at ReLU22: 24.1 dB for 24.7). With ``observations`` > 1 a batch holds that many draws of
+    each image, or (every other batch) fewer.
     ``wish``: images that the training will look at; a smaller public set is stretched to no more than that.
     ``share``: of the hold-out and of memory, where several are used at once.
     """
@@ -95,10 +97,13 @@ class Interview:
         reserved = max(1, int(min(share * HELD, len(images) // 8, share * HELD_BYTES / self.bytes)))
         self._held = self._as_sets(ask(self.query, images[:reserved], self.draws)), images[:reserved]
         wanted = int(min(left(self.query), min(wish, ENOUGH) * self.draws)) // self.draws
-        self.images = self._stretched(images[reserved:], wanted, run)
+        self.originals = images[reserved:]
+        self.images = self._stretched(self.originals, wanted, run)
         small = self.bytes * len(self.images) <= self.share * CACHE_BYTES
-        seldom = self.shift == 0 or wish <= OFTEN * len(self.images)
-        self.kept = allowed < math.inf or (not self.random and small and seldom)
+        self.kept = allowed < math.inf or (not self.random and small)
+        self.renewed = allowed == math.inf and self.shift > 0 and wish > OFTEN * len(self.images)
+        if self.renewed:
+            self.images = self.images.clone()  # the originals stay as they are
         self._answers: Activations | None = None
 
     def _stretched(self, images: Tensor, wanted: int, run: Run) -> Tensor:
@@ -137,6 +142,13 @@ class Interview:
         assert self._answers is not None
         return self._answers
 
+    def _renew(self, index: Tensor, generator: Generator) -> None:
+        """Put newly augmented images, and the device's answers for them, in the place of kept ones."""
+        pixels = augment(self.originals[index % len(self.originals)], self.shift, generator)
+        self.images[index] = pixels
+        for kept, new in zip(self._answers or (), ask(self.query, pixels, self.draws), strict=True):
+            kept[index] = new
+
     def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
         """``count`` random pairs, of k observations each."""
         device = self.images.device
@@ -149,6 +161,9 @@ class Interview:
             pixels = augment(pixels, self.shift, generator)
             return ask(self.query, pixels, k), pixels
         answers = self._known(len(self.images))
+        if self.renewed:
+            self._renew(index[: max(1, count // ANEW)].unique(), generator)
+            pixels = self.images[index]
         have = answers[0].shape[1]
         chosen = torch.rand(have, generator=generator, device=device).argsort()[:k]
         chosen = chosen[torch.arange(k, device=device) % len(chosen)]
