@@ -284,5 +284,4 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "decoder-effort": by_effort,
     "scripts-descent": by_descent,
     "plan-lenet": by_plan,
-    "plan-cifar": by_plan,
 }

@@ -12,10 +12,11 @@ from PIL import Image
 
 from runtime.clouds import MinimalServer, due, served, toy
 from splitward.cli.main import main
-from splitward.core.errors import DataError
+from splitward.core.errors import CloudUnavailable, DataError
 from splitward.data.images import frames, images_in, read_image
 from splitward.runtime import signing
 from splitward.runtime.bundle import write_bundle
+from splitward.runtime.edge import Edge
 
 
 def run(*words):
@@ -87,9 +88,31 @@ def test_a_recording_is_made(scene):
     assert len(read(file).messages) == 5
 
 
+def test_what_was_queued_is_sent_as_soon_as_the_cloud_is_back(scene, capsys, monkeypatch):
+    words, _, weights, folder = scene
+    ask, lost = Edge._ask, [True, True, False, True, False, False, False]
+
+    def sometimes(edge, prepared):
+        if lost and lost.pop(0):
+            raise CloudUnavailable("nobody there.")
+        return ask(edge, prepared)
+
+    monkeypatch.setattr(Edge, "_ask", sometimes)
+    with served(MinimalServer(weights)) as port:
+        call = [*words, "--cloud", f"127.0.0.1:{port}", "--images", folder / "pictures", "--without-cloud", "queue"]
+        assert run(*call) == 0
+    lines = capsys.readouterr().out.splitlines()
+    where = [line.split("\t")[2] for line in lines]
+    # two wait; the third is answered, and the first sending again fails; with the fourth answer both are sent
+    assert where == ["queued", "queued", "cloud", "cloud", "cloud", "cloud", "cloud"]
+    names = [line.split("\t")[0] for line in lines]
+    assert names[4:6] == names[:2]
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
-    [(["--wire", "int4"], "fp32, fp16, int8"), (["--without-cloud", "pray"], "fail, queue, local"),
+    [(["--stream", "--without-cloud", "queue"], "nothing is queued"),
+     (["--wire", "int4"], "fp32, fp16, int8"), (["--without-cloud", "pray"], "fail, queue, local"),
      (["--watch", "1"], "--images"), (["--releases", "9"], "audited"), (["--images", "nowhere"], "no folder"),
      (["--cloud", "example.org:1"], "--insecure"), (["--tls", "nowhere"], "splitward certs")],
     ids=str,

@@ -15,7 +15,7 @@ from splitward.audit.target import Target
 from splitward.cli.main import app
 from splitward.core.defence_text import parse_chain
 from splitward.core.edge import Normalise, Normalised
-from splitward.core.errors import BundleError, CutError
+from splitward.core.errors import BundleError, CutError, DefenceError
 from splitward.deploy.export import Source, export_bundles
 from splitward.deploy.halves import to_onnx
 from splitward.models.zoo import load_model
@@ -166,6 +166,12 @@ def test_names_and_remarks_are_gone_from_both_halves(done):
 
 
 @pytest.mark.slow
+def test_a_defence_that_no_device_can_draw_is_refused_before_any_work(tmp_path, keys):
+    with pytest.raises(DefenceError, match="cannot draw the defence 'rounding'"):
+        exported(tmp_path / "out", keys, source(defence="rounding:0.5"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_cuts_and_the_whole_model_in_one_edge_bundle(tmp_path, keys):
     done = exported(tmp_path, keys, source(at="early"), source(at="secret_layer"), offline=True)
     trusted = trusted_keys(keys / "signing.pub")

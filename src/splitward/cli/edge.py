@@ -76,6 +76,8 @@ def _run(given: dict[str, Any]) -> int:
 
     if given["watch"] is not None and given["images"] is None:
         raise UsageError("--watch looks at a folder: name it with --images.")
+    if given["stream"] and given["without_cloud"] == "queue":
+        raise UsageError("with --stream nothing is queued: leave it away, or choose --without-cloud fail or local.")
     options, tls, deadline = _options(given), given["tls"], given["deadline"]
     read = read_edge(given["bundle"], trusted_keys(given["trust"], tls))
     patience = Patience(deadline_s=deadline, attempt_s=min(Patience.attempt_s, deadline))
@@ -88,6 +90,8 @@ def _run(given: dict[str, Any]) -> int:
                 rows.append(row)
                 if not given["as_json"]:
                     _print(row)
+                if row["where"] == "cloud" and edge.queued:  # it is back
+                    _flush(edge, rows, given["as_json"])
         except KeyboardInterrupt:
             if given["watch"] is None:
                 raise

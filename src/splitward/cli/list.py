@@ -9,11 +9,11 @@ import typer
 
 def list_command(
     kind: Annotated[
-        str | None, typer.Argument(help="attack(s), floor, defence, metric, judgement, dataset, model.")
+        str | None, typer.Argument(help="attack(s), floor, defence, hardening, metric, judgement, dataset, model.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """List what is installed: attacks, floors, defences, metrics, judgements, data sets, models."""
+    """List what is installed: attacks, floors, defences, hardenings, metrics, judgements, data sets, models."""
     import json
 
     from rich.console import Console

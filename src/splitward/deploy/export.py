@@ -18,6 +18,7 @@ from splitward.core.errors import BundleError, CutError
 from splitward.deploy.halves import OPSET, Flat, OnnxHalf, to_onnx
 from splitward.deploy.parity import parity
 from splitward.deploy.ranges import ranges
+from splitward.runtime import draws
 from splitward.runtime import manifest as m
 from splitward.runtime.bundle import describe, write_bundle
 from splitward.split.halves import Halves
@@ -64,7 +65,8 @@ def export_bundles(
 
     ``images``: (N, C, H, W) in [0, 1], on which the ONNX halves are compared with the model. ``offline``: the edge
     bundle carries the first cut's cloud half as well. Raises BundleError where ``out`` holds bundles already, where the
-    halves differ, or for sources that are not of one model's input; CutError for what has no ONNX form.
+    halves differ, or for sources that are not of one model's input; CutError for what has no ONNX form; DefenceError
+    for a defence that a device cannot draw.
     """
     several = len(sources) > 1
     folders = [out / (f"cloud-{k}" if several else "cloud") for k in range(1, len(sources) + 1)]
@@ -72,6 +74,8 @@ def export_bundles(
         if folder.exists():
             raise BundleError(f"{folder} exists already: name another --out, or remove it.")
     made = []
+    for source in sources:
+        draws.parse(source.defence)  # before any work: what the device cannot draw
     for number, source in enumerate(sources, start=1):
         if source.halves.input != sources[0].halves.input or _scale(source.halves) != _scale(sources[0].halves):
             raise BundleError("the cuts are not of one model: their inputs or their normalisations differ.")
