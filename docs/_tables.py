@@ -223,11 +223,15 @@ def by_plan(document: dict[str, Any]) -> str:
             f"`{row['name']}`", f"`{row['defence']}`", f"{sum(row['latency_ms'].values()):.3g}",
             "–" if row["energy_mj"] is None else f"{sum(row['energy_mj'].values()):.3g}",
             "–" if row["accuracy"] is None else f"{row['accuracy']:.3f}", leak, "yes" if row["front"] else "",
+            row["audit"] or "–",
         ])  # fmt: skip
-    headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front")
+    headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front", "audit")
+    choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and row["latency_ms"] is not None]
+    audited = sum(bool(row["audit"]) for row in choices)
     where = f"{document['device']}, {document['network']}, {document['cloud']}"
+    told = f"{document['model']} on {where}; {audited} of {len(choices)} cuts with a defence have been audited:"
     figure = f"<figure>\n{pareto.draw(pareto.marks(document))}</figure>"
-    return f"{figure}\n\n{document['model']} on {where}:\n\n{markdown(headings, cells)}"
+    return f"{figure}\n\n{told}\n\n{markdown(headings, cells)}"
 
 
 def by_effort(rows: Rows) -> str:
@@ -284,4 +288,5 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "decoder-effort": by_effort,
     "scripts-descent": by_descent,
     "plan-lenet": by_plan,
+    "plan-cifar": by_plan,
 }

@@ -58,8 +58,7 @@ def _row(row: Row, batch: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": row.name, "defence": row.defence, "feasible": row.feasible, "reasons": list(row.reasons.values()),
         "accuracy": row.accuracy, "excess": row.excess, "excess_at_least": row.at_least,
-        "audited": row.audited, "front": row.front,
-        "paper_advice": row.advice,
+        "audited": row.audited, "audit": row.basis, "front": row.front, "paper_advice": row.advice,
     }  # fmt: skip
     if choice is None:
         empty: dict[str, Any] = {"latency_ms": None, "energy_mj": None, "edge_memory_bytes": None, "wire_bytes": None}
