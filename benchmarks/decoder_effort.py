@@ -3,8 +3,9 @@
     python benchmarks/decoder_effort.py --data cifar10 --at ReLU22 --steps 4000,9000
 
 trains ``inverse-network`` at effort thorough (unless ``--width`` or ``--depth`` say otherwise) on an undefended cut and
-appends a row for each number of steps to ``results/decoder-effort.json``. ``--kept`` asks the device once for 8,192
-images and their copies, and learns from those for as long as it takes. MNIST or CIFAR-10 must lie under SPLITWARD_DATA.
+appends a row for each number of steps to ``results/decoder-effort.json``. ``--kept`` asks the device once, and learns
+from those answers for as long as it takes; without it a part of every batch is asked anew in long trainings. MNIST or
+CIFAR-10 must lie under SPLITWARD_DATA.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def trained(options: argparse.Namespace, steps: int) -> dict[str, Any]:
     scores, _ = measure(outcome.guess, roles.secrets.images)
     where = environment(run.device)
     return {
-        "dataset": options.data, "cut": options.at, "images": "kept" if options.kept else "fresh", "steps": steps,
+        "dataset": options.data, "cut": options.at, "images": "kept" if options.kept else "renewed", "steps": steps,
         "stopped": max(step for points in outcome.trace.values() for step, _ in points),
         "width": attack.width, "depth": attack.depth, "batch": attack.batch, "public": len(roles.public),
         "psnr_db": round(scores["psnr"].mean, 2), "ssim": round(scores["ssim"].mean, 4), "samples": SAMPLES,

@@ -211,14 +211,19 @@ HOW = {
 }
 
 
+def timed(row: dict[str, Any]) -> bool:
+    """Whether a plan's row can be made, with a cloud that keeps up."""
+    return row["latency_ms"] is not None and row["latency_ms"]["cloud"] is not None
+
+
 def by_plan(document: dict[str, Any]) -> str:
     """What every cut and defence of a plan costs and leaks: the figure, and the rows that were audited."""
     cells = []
     for row in document["cuts"]:
         least = row["excess_at_least"]
-        if (row["excess"] is None and least is None) or row["latency_ms"] is None:
+        if (row["excess"] is None and least is None) or not timed(row):
             continue
-        leak = f"≥ {least:.3f}" if row["excess"] is None else f"{row['excess']:.3f}"
+        leak = f"{row['excess']:.3f}" if least is None else f"≥ {least:.3f}"
         cells.append([
             f"`{row['name']}`", f"`{row['defence']}`", f"{sum(row['latency_ms'].values()):.3g}",
             "–" if row["energy_mj"] is None else f"{sum(row['energy_mj'].values()):.3g}",
@@ -226,7 +231,7 @@ def by_plan(document: dict[str, Any]) -> str:
             row["audit"] or "–",
         ])  # fmt: skip
     headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front", "audit")
-    choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and row["latency_ms"] is not None]
+    choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and timed(row)]
     audited = sum(bool(row["audit"]) for row in choices)
     where = f"{document['device']}, {document['network']}, {document['cloud']}"
     told = f"{document['model']} on {where}; {audited} of {len(choices)} cuts with a defence have been audited:"

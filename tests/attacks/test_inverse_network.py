@@ -90,14 +90,13 @@ def test_a_long_training_asks_anew_rather_than_learn_by_heart(scene, monkeypatch
 
 def test_what_is_asked_anew_stays_a_pair_and_leaves_the_public_images_alone(scene, monkeypatch):
     monkeypatch.setattr(_asking, "ENOUGH", 0)
-    before = scene.public.images.clone()
     _, knowledge, run = scene.play(dataclasses.replace(SMALL, steps=0))
     source = _asking.Interview(knowledge, 1, 0.2, 10**6, run)
-    draws = run.stream("test")
+    before, draws = source.originals.clone(), run.stream("test")
     seen = torch.cat([source.batch(64, draws)[1] for _ in range(20)])
     for (activation,), pixels in (source.batch(64, draws) for _ in range(3)):
         assert torch.allclose(activation[:, 0], knowledge.query(pixels)[0], atol=1e-5)
-    assert torch.equal(scene.public.images, before)
+    assert torch.equal(source.originals, before)  # so that what is augmented was never augmented before
     assert len(seen.flatten(1).unique(dim=0)) > 2 * len(scene.public)
 
 

@@ -165,13 +165,13 @@ def test_names_and_remarks_are_gone_from_both_halves(done):
         assert all(name[0] in "vn" and name[1:].isdigit() for name in names - io - {""}), names
 
 
-@pytest.mark.slow
 def test_a_defence_that_no_device_can_draw_is_refused_before_any_work(tmp_path, keys):
     with pytest.raises(DefenceError, match="cannot draw the defence 'rounding'"):
         exported(tmp_path / "out", keys, source(defence="rounding:0.5"))
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_several_cuts_and_the_whole_model_in_one_edge_bundle(tmp_path, keys):
     done = exported(tmp_path, keys, source(at="early"), source(at="secret_layer"), offline=True)
     trusted = trusted_keys(keys / "signing.pub")

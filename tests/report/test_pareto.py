@@ -10,6 +10,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def row(name, defence="none", excess=None, at_least=None, ms=1.0, mj=2.0, accuracy=0.9, front=False):
+    """``at_least``: there where no believable verdict stands behind ``excess``."""
     return {
         "name": name, "defence": defence, "excess": excess, "excess_at_least": at_least, "front": front,
         "latency_ms": {"edge": ms / 2, "transmission": ms / 2, "cloud": 0.0},
@@ -35,11 +36,26 @@ def test_every_known_leakage_is_drawn_once_in_each_panel_and_an_unknown_one_nowh
     told = hovers(svg)
     assert sum("conv1, no defence: excess at most 0.900" in t for t in told) == 3
     assert sum("fc1, no defence: excess at least 0.400" in t for t in told) == 3
-    assert sum("fc1, dropout:0.6: excess at most 0.200; 1 ms" not in t and "dropout" in t for t in told) == 3
+    assert sum("fc1, dropout:0.6: excess at most 0.200; 1 ms, 2 mJ, accuracy 0.7" in t for t in told) == 3
     assert not any("conv2" in t for t in told)
     assert {"latency, ms", "energy of the device, mJ", "accuracy"} <= {
         e.text for e in ET.fromstring(svg).iter(f"{SVG}text")
     }
+
+
+def test_a_number_without_a_believable_verdict_is_no_upper_limit():
+    found = {m.name: m for m in pareto.marks(plan(row("conv1", excess=0.99, at_least=0.95), row("conv2", excess=0.9)))}
+    assert (found["conv1"].leak, found["conv1"].at_least) == (0.95, True)
+    assert (found["conv2"].leak, found["conv2"].at_least) == (0.9, False)
+    assert "excess at least 0.950" in found["conv1"].hover
+
+
+def test_any_number_of_defences_is_drawn_and_none_in_the_grey_of_no_cut():
+    rows = [row("conv1", f"gaussian:{i}", excess=i / 20) for i in range(12)]
+    svg = pareto.draw(pareto.marks(plan(*rows)))
+    assert sum("gaussian:11" in t for t in hovers(svg)) == 3
+    assert f'fill="{pareto.GREY}"' in svg
+    assert pareto.GREY not in pareto.BRIGHT
 
 
 def test_higher_is_more_leakage_and_stays_inside():

@@ -165,6 +165,24 @@ def test_where_cifar_was_run_its_recoveries_count_too():
     assert judged("recovery-white-box", rows + unlike) == FAILS
 
 
+def test_a_cut_that_was_not_run_leaves_a_recovery_open_unless_another_fails_it():
+    rows = recovered("rmle:scripts", "white-box", "rMLE", MNIST_CUTS | CIFAR_CUTS, "white-box")
+    ours = by("rmle", "white-box", 60.0, rows)
+    partial = [r for r in rows + ours if r["layer"] != "ReLU32"]
+    assert judged("recovery-white-box", partial) == OPEN
+    assert judged("recovery-white-box", [r for r in partial if r not in ours or r["layer"] != "conv1"]) == FAILS
+
+
+def test_a_recovery_counts_no_attacker_who_holds_more_and_no_other_network():
+    name, setting = "inverse-network:scripts", "same distribution"
+    rows = recovered(name, "black-box", setting, MNIST_CUTS, "black-box")
+    ours = by("inverse-network", "black-box", 60.0, rows)
+    assert judged("recovery-black-box", rows + [r | {"setting": ""} for r in ours]) == HOLDS
+    assert judged("recovery-black-box", rows + [r | {"setting": "same set"} for r in ours]) == FAILS
+    assert judged("recovery-black-box", rows + [r | {"setting": "different set same net"} for r in ours]) == FAILS
+    assert judged("recovery-black-box", rows + [r | {"victim": 2} for r in ours]) == FAILS
+
+
 def test_gaps_between_parallel_lines_are_their_distance():
     upper, lower = [(0.0, 0.9), (1.0, 1.0)], [(0.0, 0.8), (1.0, 0.9)]
     assert gaps(upper, lower) == pytest.approx([0.1] * 9)

@@ -35,8 +35,8 @@ SAMPLE_BYTES = 1 << 30
 
 def ask(query: Oracle, images: Tensor, draws: int = 1) -> Activations:
     """The device's answers, ``draws`` for each image: (N, draws, *shape) each."""
-    batch = SMALL_BATCH if images.device.type == "cpu" else BATCH
-    batches = [[query(part) for _ in range(draws)] for part in images.split(max(1, batch // draws))]
+    batch = SMALL_BATCH if images.device.type == "cpu" else max(1, BATCH // draws)
+    batches = [[query(part) for _ in range(draws)] for part in images.split(batch)]
     return tuple(torch.cat([torch.stack([d[i] for d in b], 1) for b in batches]) for i in range(len(batches[0][0])))
 
 
@@ -68,8 +68,8 @@ class Interview:
     augmented images) up to what is left; the answers are kept and used again and again. Without a budget a device
     with randomness is asked afresh for every batch. One without is asked once for every image and augmented image, and
     for a part of every batch anew, where a training would otherwise look at the same images so often that it learns
-    them by heart (CIFAR CNN at ReLU22: 24.1 dB for 24.7). With ``observations`` > 1 a batch holds that many draws of
-    each image, or (every other batch) fewer.
+    them by heart (LeNet-5 at ReLU2, 2,000 public images, 2,400 steps: 25.4 dB for 25.8). With ``observations`` > 1 a
+    batch holds that many draws of each image, or (every other batch) fewer.
     ``wish``: images that the training will look at; a smaller public set is stretched to no more than that.
     ``share``: of the hold-out and of memory, where several are used at once.
     """
@@ -103,7 +103,8 @@ class Interview:
         self.images = self._stretched(self.originals, wanted, run)
         small = self.bytes * len(self.images) <= self.share * CACHE_BYTES
         self.kept = allowed < math.inf or (not self.random and small)
-        self.renewed = allowed == math.inf and self.shift > 0 and wish > OFTEN * len(self.images)
+        often = share * wish > OFTEN * len(self.images)
+        self.renewed = self.kept and allowed == math.inf and self.shift > 0 and often
         if self.renewed:
             self.images = self.images.clone()  # the originals stay as they are
         self._answers: Activations | None = None

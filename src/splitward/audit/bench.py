@@ -27,6 +27,8 @@ from splitward.core.run import Run, Trace
 from splitward.record.convergence import diverged
 from splitward.record.schema import Control
 
+REVISION = 1
+"""Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the
 undefended cut, of those that the hidden copy by itself tells apart on a planted leak."""
@@ -92,7 +94,7 @@ class Bench:
 
     def address(self, name: str, parameters: dict[str, Any], believed: World, true: World) -> str:
         """The content address of one trial (or floor): the same address, the same numbers."""
-        machine = (__version__, torch.__version__, torch.get_num_threads(), str(self.run.device))
+        machine = (__version__, REVISION, torch.__version__, torch.get_num_threads(), str(self.run.device))
         worlds = (believed.key, true.key, *(w.key for w in self._panel(believed)))
         budget = None if name.startswith("floor/") else self.budget  # a floor asks nobody
         return digest(name, parameters, *worlds, self.secrets_hash, self.run.seed, budget, *machine)

@@ -96,6 +96,9 @@ def _run(given: dict[str, Any]) -> int:
             if given["watch"] is None:
                 raise
         _flush(edge, rows, given["as_json"])
+        for row in rows:
+            if row["where"] == "queued":
+                row.update(where="failed", reason="no cloud answered until the end, and what was queued is lost.")
         _finish(edge, rows, given["as_json"])
     return 0 if rows and all(row["where"] in ("cloud", "local") for row in rows) else 1
 
@@ -183,11 +186,12 @@ def _failed(name: str, error: Exception) -> dict[str, Any]:
 def _flush(edge: Edge, rows: list[dict[str, Any]], as_json: bool) -> None:
     """Send what is queued; its rows become what came of it in the end."""
     known = {row["id"]: row for row in rows if row["where"] == "queued"}
-    for result in edge.flush():
-        if not isinstance(result, Exception) and result.id in known:
-            known[result.id].update(_row(known[result.id]["input"], result))
+    for identifier, result in edge.flushed():
+        if (row := known.get(identifier)) is not None:
+            name = row["input"]
+            row.update(_failed(name, result) if isinstance(result, Exception) else _row(name, result))
             if not as_json:
-                _print(known[result.id])
+                _print(row)
 
 
 def _print(row: dict[str, Any]) -> None:

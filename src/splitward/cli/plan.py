@@ -39,7 +39,9 @@ def plan_command(
     ] = None,
     runs: Annotated[list[Path] | None, Option("--runs", help="Folders of `splitward audit --out`.")] = None,
     audit: Annotated[str, Option("--audit", help="none; needed: until the choice is certain; or all.")] = "none",
-    data: Annotated[str | None, Option("--data", help="Data set of the audits.")] = None,
+    data: Annotated[
+        str | None, Option("--data", help="Data set of the audits; with records, what the weights were trained on.")
+    ] = None,
     effort: Annotated[str, Option("--effort", help="Of the audits: quick, standard or thorough.")] = "quick",
     samples: Annotated[int, Option("--samples", help="Secrets of the audits.")] = 60,
     bandwidth: Annotated[str | None, Option("--bandwidth", help="Of the uplink, as in '5 Mbit/s'.")] = None,
@@ -166,7 +168,8 @@ def _costs(given: dict[str, Any]) -> Costs:
         return costs.load(given["profile"])
     from splitward.cli.profile import costs_of
 
-    return costs_of(given["model"], given["input"], None, given["trust"], given["data"])[0]
+    compared = given["data"] if given["runs"] or given["audit"] != "none" else None  # with records of the same weights
+    return costs_of(given["model"], given["input"], None, given["trust"], compared)[0]
 
 
 def _trace(path: Path) -> list[float]:
@@ -207,10 +210,11 @@ def _evidence(given: dict[str, Any], setting: Setting) -> dict[Target, Evidence]
         folders = [f for f in dict.fromkeys([*folders, root(given)]) if any(f.glob("**/record.json"))]
     found = privacy.read(folders, asked)
     if folders and not found:
-        typer.echo(
-            "splitward: no record below --runs is of this model with these weights and this wire type, so none says "
-            "anything; --data names what the weights were trained on.", err=True,
-        )  # fmt: skip
+        what = (
+            "model, weights and wire type" if given["audit"] == "none" else "model, weights, data, effort and wire type"
+        )
+        hint = "; --data names what the weights were trained on" if given["model"] and not given["data"] else ""
+        typer.echo(f"splitward: no record below --runs is of this {what}, so none says anything{hint}.", err=True)
     return found
 
 

@@ -15,6 +15,8 @@ LETTER = 6.2
 """Width of a letter of a label, on average."""
 ENDS = {"cloud-only": 1.0, "edge-only": 0.0}
 """What leaks where no cut is made."""
+NO_CUT, GREY = "no cut", "#7f7f7f"
+BRIGHT = tuple(c for c in COLOURS if c != GREY)
 
 
 @dataclass(frozen=True)
@@ -32,29 +34,32 @@ class Mark:
     @property
     def series(self) -> str:
         """What gives it its colour."""
-        return "no cut" if self.name in ENDS else "no defence" if self.defence == "none" else self.defence
+        return NO_CUT if self.name in ENDS else "no defence" if self.defence == "none" else self.defence
 
     @property
     def hover(self) -> str:
         """In words."""
         known = "at least " if self.at_least else "" if self.name in ENDS else "at most "
-        numbers = ", ".join(f"{PANELS[k][1]} {v:.4g}" for k, v in self.numbers.items())
+        numbers = ", ".join(PANELS[k][1].format(v) for k, v in self.numbers.items())
         return f"{self.name}, {self.series}: excess {known}{self.leak:.3f}; {numbers}"
 
 
 PANELS = {
-    "latency_ms": ("latency, ms", "ms"),
-    "energy_mj": ("energy of the device, mJ", "mJ"),
-    "accuracy": ("accuracy", "accuracy"),
+    "latency_ms": ("latency, ms", "{:.4g} ms"),
+    "energy_mj": ("energy of the device, mJ", "{:.4g} mJ"),
+    "accuracy": ("accuracy", "accuracy {:.4g}"),
 }
-"""Of each number: the title of its axis, and its name beside a value."""
+"""Of each number: the title of its axis, and how a value is told."""
+LEAST_SPAN = 0.02
+"""Of the axis of the accuracy, at least."""
 
 
 def marks(document: Mapping[str, Any]) -> list[Mark]:
     """The rows of a plan's document whose leakage is known, from above or from below."""
     found = []
     for row in document["cuts"]:
-        leak = row["excess"] if row["excess"] is not None else row["excess_at_least"]
+        least = row["excess_at_least"]  # there where no verdict may be relied on
+        leak = row["excess"] if least is None else least
         if leak is None or row["latency_ms"] is None or row["latency_ms"]["cloud"] is None:
             continue
         numbers = {
@@ -64,7 +69,7 @@ def marks(document: Mapping[str, Any]) -> list[Mark]:
         }
         chosen = (row["name"], row["defence"]) == (document["choice"], document["choice_defence"])
         found.append(
-            Mark(row["name"], row["defence"], leak, row["excess"] is None, row["front"], chosen, numbers)
+            Mark(row["name"], row["defence"], leak, least is not None, row["front"], chosen, numbers)
         )  # fmt: skip
     return found
 
@@ -75,7 +80,8 @@ def draw(points: Sequence[Mark]) -> str:
         return ""
     shown = [name for name in PANELS if any(name in point.numbers for point in points if point.name not in ENDS)]
     series = list(dict.fromkeys(point.series for point in points))
-    colour = {"no cut": "#7f7f7f"} | dict(zip([s for s in series if s != "no cut"], COLOURS, strict=False))
+    others = [s for s in series if s != NO_CUT]
+    colour = {NO_CUT: GREY} | {s: BRIGHT[i % len(BRIGHT)] for i, s in enumerate(others)}
     legend = 22 * (1 + (len(series) + 2) // 3) + 8
     width = (WIDTH - LEFT - GAP * len(shown)) / len(shown)
     leak = round_scale(min(0.0, *(p.leak for p in points)), max(1.0, *(p.leak for p in points)))
@@ -96,7 +102,8 @@ def _panel(
     points: Sequence[Mark], name: str, left: float, width: float, leak: Scale, colour: Mapping[str, str], first: bool
 ) -> Iterable[str]:
     values = [point.numbers[name] for point in points]
-    across = round_scale(min(values) if name == "accuracy" else 0.0, max(values), 4)
+    low, high = (min(values), max(values)) if name == "accuracy" else (0.0, max(values))
+    across = round_scale(min(low, high - LEAST_SPAN) if name == "accuracy" else low, high, 4)
     bottom, right = HEIGHT - BOTTOM, left + width
     for tick in leak.ticks:
         y = _up(leak, leak.low + (leak.high - leak.low) * tick.at / 100)

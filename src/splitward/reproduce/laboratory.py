@@ -171,7 +171,8 @@ class Laboratory:
         ``workers``: processes that run one audit each at a time, on a share of the processor's threads.
         """
         due = [need for need in needs if not self.finished(need)]
-        due.sort(key=lambda n: (n.data == "cifar10", n.victim, n.auxiliary, n.seed, n.defence != "none"))
+        longest = "query-free", "reconstruction"  # first, so that nobody waits for one at the end
+        due.sort(key=lambda n: (n.data == "cifar10", n.victim, n.study not in longest, n.defence != "none"))
         self.progress.start("reproduction", len(due))
         for need in self._side_by_side(due, workers) if min(workers, len(due)) > 1 else self._one_by_one(due):
             self.progress.advance(1, f"{need.study}: {need.data} at {need.at}, {need.defence}")

@@ -279,21 +279,30 @@ class Edge:
 
     def flush(self) -> list[Answer | SplitwardError]:
         """Send what is queued, oldest first, until the cloud cannot be reached; each one's answer or error."""
-        done: list[Answer | SplitwardError] = []
+        return [result for _, result in self.flushed()]
+
+    def flushed(self) -> Iterator[tuple[str, Answer | SplitwardError]]:
+        """``flush`` one by one: the identifier of each message, and its answer or error as soon as it is there.
+
+        A message whose sending is interrupted stays queued.
+        """
         while self._queue:
             with self._lock:
                 prepared = self._queue.popleft()
             try:
-                done.append(self._answered(prepared, self._ask(prepared)))
-                self.counts.update(queued=-1, cloud=1)
+                result: Answer | SplitwardError = self._answered(prepared, self._ask(prepared))
             except CloudUnavailable:
                 with self._lock:
                     self._queue.appendleft(prepared)
-                break
+                return
             except SplitwardError as error:
-                done.append(error)
-                self.counts.update(queued=-1, failed=1)
-        return done
+                result = error
+            except BaseException:
+                with self._lock:
+                    self._queue.appendleft(prepared)
+                raise
+            self.counts.update({"queued": -1, "cloud" if isinstance(result, Answer) else "failed": 1})
+            yield prepared.request.id, result
 
     def _choose(self) -> Half:
         """The cut for the present link; where there is one only, that."""

@@ -69,7 +69,8 @@ TARGET = Target(
     claims=(
         Claim(
             "recovery-black-box", "III-B",
-            f"Who may only query the device recovers the input {told_at('table 4', 'same distribution')}.",
+            "Who may only query the device recovers the input "
+            f"{told_at('table 4', 'same distribution', tuple(plans.CUTS))}.",
             lambda rows: recovers(
                 rows, "black-box", tuple(plans.CUTS), attack="inverse-network:scripts", setting="same distribution"
             ),
