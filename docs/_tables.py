@@ -228,7 +228,7 @@ def by_plan(document: dict[str, Any]) -> str:
             f"`{row['name']}`", f"`{row['defence']}`", f"{sum(row['latency_ms'].values()):.3g}",
             "–" if row["energy_mj"] is None else f"{sum(row['energy_mj'].values()):.3g}",
             "–" if row["accuracy"] is None else f"{row['accuracy']:.3f}", leak, "yes" if row["front"] else "",
-            row["audit"] or "–",
+            row["audit"].removeprefix("effort ").partition(" of ")[0] or "–",
         ])  # fmt: skip
     headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front", "audit")
     choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and timed(row)]
