@@ -20,41 +20,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from undefended import MODELS, attacked
 
-import splitward as sw
 from splitward.attacks import _asking
-from splitward.audit.bench import Bench
 from splitward.audit.environment import environment
-from splitward.audit.loop import Settings, cast, world_of
-from splitward.audit.scoring import measure
 from splitward.audit.suite import configure
 from splitward.core.run import Run
 
 FILE = Path(__file__).parent.parent / "results" / "decoder-effort.json"
-MODELS = {"mnist": "lenet5", "cifar10": "cifar-cnn"}
 SAMPLES = 100
 
 
 def trained(options: argparse.Namespace, steps: int) -> dict[str, Any]:
     """One training: what it was, and both metrics of what it recovers."""
-    data, model, run = sw.load_data(options.data), MODELS[options.data], Run(0)
-    victim = sw.load_model(model, data=options.data).model
-    settings = Settings(samples=SAMPLES)
-    roles = cast(data.held_out, data.public, settings, run.device)
-    target = sw.Target(sw.split(victim, data.public.images[:2], at=options.at), model=model)
-    world = world_of(target, roles, settings, run.device)
-    entry = configure("inverse-network", "thorough", 1)
+    run, entry = Run(0), configure("inverse-network", "thorough", 1)
     fields = {"steps": steps, "width": options.width, "depth": options.depth}
     attack = dataclasses.replace(entry.attack, **{k: v for k, v in fields.items() if v is not None})
     start = time.perf_counter()
-    outcome = Bench(run, roles.secrets).attack(dataclasses.replace(entry, attack=attack), world, world)
-    scores, _ = measure(outcome.guess, roles.secrets.images)
+    outcome, reached = attacked(options.data, options.at, dataclasses.replace(entry, attack=attack), run, SAMPLES)
     where = environment(run.device)
     return {
         "dataset": options.data, "cut": options.at, "images": "kept" if options.kept else "renewed", "steps": steps,
         "stopped": max(step for points in outcome.trace.values() for step, _ in points),
-        "width": attack.width, "depth": attack.depth, "batch": attack.batch, "public": len(roles.public),
-        "psnr_db": round(scores["psnr"].mean, 2), "ssim": round(scores["ssim"].mean, 4), "samples": SAMPLES,
+        "width": attack.width, "depth": attack.depth, "batch": attack.batch, **reached,
         "seconds": round(time.perf_counter() - start), "version": where.splitward, "commit": where.commit,
         "machine": f"{platform.machine()}, {where.device}, torch {torch.__version__}",
     }  # fmt: skip

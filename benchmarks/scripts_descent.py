@@ -20,11 +20,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from undefended import attacked
 
 import splitward as sw
-from splitward.audit.bench import Bench
-from splitward.audit.loop import Settings, cast, world_of
-from splitward.audit.scoring import measure
 from splitward.audit.suite import configure
 from splitward.core.run import Run
 
@@ -56,21 +54,12 @@ def condition(model: nn.Module) -> float:
 
 def descend(at: str, model: nn.Module, smoothness: float | None) -> dict[str, Any]:
     """Both metrics of the descent, and the first layer's condition."""
-    data, run = sw.load_data("cifar10"), Run(0)
-    settings = Settings(samples=IMAGES)
-    roles = cast(data.held_out, data.public[slice(0, PUBLIC)], settings, run.device)
-    halves = sw.split(model, data.public.images[:2], at=at)
-    world = world_of(sw.Target(halves, model="cifar-cnn"), roles, settings, run.device)
     entry = configure("rmle:scripts", "quick", 1)
-    attack = dataclasses.replace(entry.attack, steps=ITERATIONS)
-    if smoothness is not None:
-        attack = dataclasses.replace(attack, smoothness_weight=smoothness)
-    outcome = Bench(run, roles.secrets).attack(dataclasses.replace(entry, attack=attack), world, world)
-    scores, _ = measure(outcome.guess, roles.secrets.images)
+    fields = {"steps": ITERATIONS} | ({} if smoothness is None else {"smoothness_weight": smoothness})
+    entry = dataclasses.replace(entry, attack=dataclasses.replace(entry.attack, **fields))
+    outcome, reached = attacked("cifar10", at, entry, Run(0), IMAGES, model, PUBLIC)
     return {
-        "condition": round(condition(model), 1), "psnr_db": round(scores["psnr"].mean, 2),
-        "ssim": round(scores["ssim"].mean, 4), "ssim_paper": round(scores["ssim-paper"].mean, 4),
-        "iterations": ITERATIONS, "samples": IMAGES, "seconds": round(outcome.seconds),
+        "condition": round(condition(model), 1), **reached, "iterations": ITERATIONS, "seconds": round(outcome.seconds),
     }  # fmt: skip
 
 

@@ -211,32 +211,25 @@ HOW = {
 }
 
 
-def timed(row: dict[str, Any]) -> bool:
-    """Whether a plan's row can be made, with a cloud that keeps up."""
-    return row["latency_ms"] is not None and row["latency_ms"]["cloud"] is not None
-
-
 def by_plan(document: dict[str, Any]) -> str:
     """What every cut and defence of a plan costs and leaks: the figure, and the rows that were audited."""
-    cells = []
-    for row in document["cuts"]:
-        least = row["excess_at_least"]
-        if (row["excess"] is None and least is None) or not timed(row):
-            continue
-        leak = f"{row['excess']:.3f}" if least is None else f"≥ {least:.3f}"
-        cells.append([
-            f"`{row['name']}`", f"`{row['defence']}`", f"{sum(row['latency_ms'].values()):.3g}",
-            "–" if row["energy_mj"] is None else f"{sum(row['energy_mj'].values()):.3g}",
-            "–" if row["accuracy"] is None else f"{row['accuracy']:.3f}", leak, "yes" if row["front"] else "",
-            row["audit"].removeprefix("effort ").partition(" of ")[0] or "–",
-        ])  # fmt: skip
+    marks = pareto.marks(document)
+    cells = [
+        [f"`{one.name}`", f"`{one.defence}`",
+         *(f"{one.numbers[n]:{form}}" if n in one.numbers else "–" for n, form in FORMS.items()),
+         f"{'≥ ' * one.at_least}{one.leak:.3f}", "yes" if one.front else "",
+         one.audit.removeprefix("effort ").partition(" of ")[0] or "–"]
+        for one in marks
+    ]  # fmt: skip
     headings = ("cut after", "defence", "ms", "mJ", "accuracy", "excess leakage", "on the front", "audit")
-    choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and timed(row)]
+    choices = [row for row in document["cuts"] if row["name"] not in pareto.ENDS and pareto.timed(row)]
     audited = sum(bool(row["audit"]) for row in choices)
     where = f"{document['device']}, {document['network']}, {document['cloud']}"
     told = f"{document['model']} on {where}; {audited} of {len(choices)} cuts with a defence have been audited:"
-    figure = f"<figure>\n{pareto.draw(pareto.marks(document))}</figure>"
-    return f"{figure}\n\n{told}\n\n{markdown(headings, cells)}"
+    return f"<figure>\n{pareto.draw(marks)}</figure>\n\n{told}\n\n{markdown(headings, cells)}"
+
+
+FORMS = {"latency_ms": ".3g", "energy_mj": ".3g", "accuracy": ".3f"}
 
 
 def by_effort(rows: Rows) -> str:

@@ -14,7 +14,7 @@ def row(name, defence="none", excess=None, at_least=None, ms=1.0, mj=2.0, accura
     return {
         "name": name, "defence": defence, "excess": excess, "excess_at_least": at_least, "front": front,
         "latency_ms": {"edge": ms / 2, "transmission": ms / 2, "cloud": 0.0},
-        "energy_mj": {"edge": mj, "transmission": 0.0}, "accuracy": accuracy,
+        "energy_mj": {"edge": mj, "transmission": 0.0}, "accuracy": accuracy, "audit": "",
     }  # fmt: skip
 
 

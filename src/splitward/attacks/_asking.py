@@ -159,15 +159,13 @@ class Interview:
         k = self.observations
         if k > 1 and float(torch.rand((), generator=generator, device=device)) < 0.5:
             k = int(torch.randint(1, k + 1, (), generator=generator, device=device))
-        pixels = self.images[index]
         if not self.kept:
-            pixels = augment(pixels, self.shift, generator)
+            pixels = augment(self.images[index], self.shift, generator)
             return ask(self.query, pixels, k), pixels
         answers = self._known(len(self.images))
         if self.renewed:
             self._renew(index[: max(1, count // ANEW)].unique(), generator)
-            pixels = self.images[index]
         have = answers[0].shape[1]
         chosen = torch.rand(have, generator=generator, device=device).argsort()[:k]
         chosen = chosen[torch.arange(k, device=device) % len(chosen)]
-        return tuple(a[index[:, None], chosen] for a in answers), pixels
+        return tuple(a[index[:, None], chosen] for a in answers), self.images[index]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html as escaping
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from splitward.report.figures import Scale, round_scale
@@ -21,7 +21,10 @@ BRIGHT = tuple(c for c in COLOURS if c != GREY)
 
 @dataclass(frozen=True)
 class Mark:
-    """One row: where it lies in each panel, what leaks (at least, where no verdict says how much at most)."""
+    """One row: where it lies in each panel, what leaks (at least, where no verdict says how much at most).
+
+    ``audit``: what its leakage rests on; empty where there is no cut.
+    """
 
     name: str
     defence: str
@@ -30,6 +33,7 @@ class Mark:
     front: bool
     chosen: bool
     numbers: Mapping[str, float]
+    audit: str
 
     @property
     def series(self) -> str:
@@ -54,13 +58,18 @@ LEAST_SPAN = 0.02
 """Of the axis of the accuracy, at least."""
 
 
+def timed(row: Mapping[str, Any]) -> bool:
+    """Whether a plan's row can be made, with a cloud that keeps up."""
+    return row["latency_ms"] is not None and row["latency_ms"]["cloud"] is not None
+
+
 def marks(document: Mapping[str, Any]) -> list[Mark]:
     """The rows of a plan's document whose leakage is known, from above or from below."""
     found = []
     for row in document["cuts"]:
         least = row["excess_at_least"]  # there where no verdict may be relied on
         leak = row["excess"] if least is None else least
-        if leak is None or row["latency_ms"] is None or row["latency_ms"]["cloud"] is None:
+        if leak is None or not timed(row):
             continue
         numbers = {
             name: float(sum(row[name].values()) if isinstance(row[name], Mapping) else row[name])
@@ -69,8 +78,8 @@ def marks(document: Mapping[str, Any]) -> list[Mark]:
         }
         chosen = (row["name"], row["defence"]) == (document["choice"], document["choice_defence"])
         found.append(
-            Mark(row["name"], row["defence"], leak, least is not None, row["front"], chosen, numbers)
-        )  # fmt: skip
+            Mark(row["name"], row["defence"], leak, least is not None, row["front"], chosen, numbers, row["audit"])
+        )
     return found
 
 
@@ -102,11 +111,11 @@ def _panel(
     points: Sequence[Mark], name: str, left: float, width: float, leak: Scale, colour: Mapping[str, str], first: bool
 ) -> Iterable[str]:
     values = [point.numbers[name] for point in points]
-    low, high = (min(values), max(values)) if name == "accuracy" else (0.0, max(values))
-    across = round_scale(min(low, high - LEAST_SPAN) if name == "accuracy" else low, high, 4)
+    high = max(values)
+    across = round_scale(min(*values, high - LEAST_SPAN) if name == "accuracy" else 0.0, high, 4)
     bottom, right = HEIGHT - BOTTOM, left + width
     for tick in leak.ticks:
-        y = _up(leak, leak.low + (leak.high - leak.low) * tick.at / 100)
+        y = _up(tick.at)
         yield f'<path d="M{left:.1f} {y}H{right:.1f}" stroke="currentColor" stroke-opacity=".12"/>'
         if first:
             yield f'<text x="{left - 7:.1f}" y="{y + 4}" text-anchor="end">{tick.text}</text>'
@@ -115,28 +124,32 @@ def _panel(
         x = left + width * tick.at / 100
         yield f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick.text}</text>'
     yield f'<text x="{left + width / 2:.1f}" y="{bottom + 36}" text-anchor="middle">{PANELS[name][0]}</text>'
-    placed = [(left + width * across.at(p.numbers[name]) / 100, _up(leak, p.leak), p) for p in points]
+    placed = [(left + width * across.at(p.numbers[name]) / 100, _up(leak.at(p.leak)), p) for p in points]
     for x, y, point in sorted(placed, key=lambda item: item[2].front):
         yield _symbol(point, x, y, colour[point.series])
     yield from _labels(placed, left, right)
 
 
-def _up(leak: Scale, value: float) -> float:
-    return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - leak.at(value) / 100), 1)
+def _up(share: float) -> float:
+    """From per cent of the leakage's axis."""
+    return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - share / 100), 1)
+
+
+def _arrow(x: float, y: float, colour: str) -> str:
+    """Upwards: so much at least."""
+    return f'<path d="M{x - 4.5:.1f} {y + 4}L{x:.1f} {y - 5}L{x + 4.5:.1f} {y + 4}Z" fill="none" stroke="{colour}"/>'
 
 
 def _symbol(point: Mark, x: float, y: float, colour: str) -> str:
     strength = "" if point.front or point.name in ENDS else ' opacity=".55"'
-    if point.at_least:  # an arrow upwards: so much at least
-        shape = (
-            f'<path d="M{x - 4.5:.1f} {y + 4}L{x:.1f} {y - 5}L{x + 4.5:.1f} {y + 4}Z" fill="none" stroke="{colour}"/>'
-        )
+    if point.at_least:
+        shape = _arrow(x, y, colour)
     elif point.name in ENDS:
         shape = f'<rect x="{x - 4:.1f}" y="{y - 4}" width="8" height="8" fill="{colour}"/>'
     else:
         shape = f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
     ring = f'<circle cx="{x:.1f}" cy="{y}" r="8" fill="none" stroke="currentColor"/>' if point.chosen else ""
-    return f"<g{strength}>{shape}{ring}<title>{_safe(point.hover)}</title></g>"
+    return f"<g{strength}>{shape}{ring}<title>{escape(point.hover)}</title></g>"
 
 
 def _labels(placed: Sequence[tuple[float, float, Mark]], left: float, right: float) -> Iterable[str]:
@@ -154,7 +167,7 @@ def _labels(placed: Sequence[tuple[float, float, Mark]], left: float, right: flo
         named.add(point.name)
         taken.append((start, y, start + long))
         low = -5 if y > HEIGHT - BOTTOM - 8 else 4  # above the axis, not through it
-        yield f'<text x="{start:.1f}" y="{y + low}" font-size="11">{_safe(point.name)}</text>'
+        yield f'<text x="{start:.1f}" y="{y + low}" font-size="11">{escape(point.name)}</text>'
 
 
 def _legend(series: Sequence[str], colour: Mapping[str, str]) -> Iterable[str]:
@@ -162,14 +175,10 @@ def _legend(series: Sequence[str], colour: Mapping[str, str]) -> Iterable[str]:
     for i, name in enumerate(series):
         x, y = LEFT + (i % 3) * column, HEIGHT + 12 + 22 * (i // 3)
         yield f'<rect x="{x - 5:.1f}" y="{y - 9}" width="10" height="10" fill="{colour[name]}"/>'
-        yield f'<text x="{x + 11:.1f}" y="{y}">{_safe(name)}</text>'
+        yield f'<text x="{x + 11:.1f}" y="{y}">{escape(name)}</text>'
     y = HEIGHT + 12 + 22 * ((len(series) + 2) // 3)
     yield f'<circle cx="{LEFT}" cy="{y - 4}" r="4.5"/><text x="{LEFT + 11}" y="{y}">at most, by a verdict</text>'
     x = LEFT + column
-    yield f'<path d="M{x - 4.5:.1f} {y}L{x:.1f} {y - 9}L{x + 4.5:.1f} {y}Z" fill="none" stroke="currentColor"/>'
+    yield _arrow(x, y - 4, "currentColor")
     yield f'<text x="{x + 11:.1f}" y="{y}">at least: no verdict</text>'
     yield f'<text x="{LEFT + 2 * column:.1f}" y="{y}">pale: not on the Pareto front</text>'
-
-
-def _safe(text: str) -> str:
-    return escaping.escape(text)

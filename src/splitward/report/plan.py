@@ -77,7 +77,7 @@ def write(document: Mapping[str, Any], output: Path) -> Path:
 
 def page(document: Mapping[str, Any]) -> str:
     """The page of a plan's document (``splitward plan --json``)."""
-    made = [row for row in document["cuts"] if row["latency_ms"] is not None and row["latency_ms"]["cloud"] is not None]
+    made = [row for row in document["cuts"] if pareto.timed(row)]
     once = list({row["name"]: row for row in reversed(made)}.values())[::-1]
     context = {
         "plan": document,
