@@ -21,6 +21,7 @@ from splitward.runtime.draws import Draws
 from splitward.runtime.recording import About, Recorder
 from splitward.runtime.wire import Packing, Scale
 
+pytestmark = pytest.mark.usefixtures("same_chance")
 CPU = torch.device("cpu")
 RANGE = (-1.0, 4.0)
 
@@ -51,11 +52,11 @@ def record(path, halves, samples, defence="none", wire="fp32", zstd=False, times
     return path
 
 
-def audited(halves, pool, public, path=None, defence="none", attack=None, **options):
-    wired = match(path, "relu1", pool, 12, options.get("observations", 1), 0) if path else None
+def audited(halves, pool, public, path=None, defence="none", attack=None, samples=12, **options):
+    wired = match(path, "relu1", pool, samples, options.get("observations", 1), 0) if path else None
     target = sw.Target(halves["relu1"], sw.defence(defence), crossed=wired.crossed if wired else None)
     return sw.audit(
-        target, [entry(attack or Gradient())], secrets=pool, public=public, samples=wired.chosen if wired else 12,
+        target, [entry(attack or Gradient())], secrets=pool, public=public, samples=wired.chosen if wired else samples,
         effort="quick", run=Run(0, CPU), released="none", judge=False, **options,
     )  # fmt: skip
 
@@ -74,8 +75,8 @@ def test_the_bytes_are_what_attackers_see(tmp_path, halves, pool, public):
 
 def test_the_verdict_is_that_of_an_audit_in_process(tmp_path, halves, pool, public):
     path = record(tmp_path / "wire", halves["relu1"], pool, "gaussian:0.3")
-    inside = audited(halves, pool, public, defence="gaussian:0.3")
-    outside = audited(halves, pool, public, path, "gaussian:0.3")
+    inside = audited(halves, pool, public, defence="gaussian:0.3", samples=48)
+    outside = audited(halves, pool, public, path, "gaussian:0.3", samples=48)
     assert inside.target.wire is None
     assert outside.target.wire is not None
     assert outside.target.defence == "gaussian:0.3"

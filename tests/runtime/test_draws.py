@@ -25,6 +25,7 @@ def numpy_draw(text, clean=CLEAN, key=None):
     return device.at("wire", clean, device.streams(list(clean)))
 
 
+@pytest.mark.usefixtures("same_chance")
 @pytest.mark.parametrize("text", CHAINS)
 def test_the_device_draws_what_was_audited(text):
     """The audit's own two-sample test, at 3,000 rows."""
@@ -51,6 +52,7 @@ def test_a_level_that_a_defence_does_not_take_is_refused(text):
         Draws(text)
 
 
+@pytest.mark.usefixtures("same_chance")
 @pytest.mark.parametrize(("one", "other"), [("dropout:0.6", "dropout:0.55"), ("gaussian:0.7", "laplace:0.5")])
 def test_the_two_sample_test_sees_a_difference(one, other):
     clean = torch.from_numpy(CLEAN)
