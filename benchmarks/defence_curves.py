@@ -37,7 +37,7 @@ from splitward.audit.suite import Entry, configure
 from splitward.audit.world import World, accuracy
 from splitward.core.defence_text import parse_chain
 from splitward.core.run import Run
-from splitward.record.convergence import converged
+from splitward.core.settling import converged
 from splitward.record.schema import Estimate
 
 FILE = Path(__file__).parent.parent / "results" / "defence-curves.json"

@@ -7,6 +7,10 @@ dropout and Gaussian noise, with one draw of each secret and with five. It write
 ``splitward.record.monotone`` to ``results/monotonicity.json`` and prints those that are violated. A cell that was
 audited already is read, not run again; ``--minutes`` begins no new cell after so many. MNIST and CIFAR-10 must lie
 under SPLITWARD_DATA; cells of a data set that is not there can be left out by ``--data``.
+
+    python benchmarks/monotonicity.py --runs RUNS
+
+compares the records that lie in a folder, at any depth, in place of auditing anything.
 """
 
 from __future__ import annotations
@@ -141,10 +145,14 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "cifar10"], choices=MATRICES)
     parser.add_argument("--at", nargs="+", default=None, help="some cuts only")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new cell after so many")
+    parser.add_argument("--runs", nargs="+", type=Path, default=[], help="folders of records to compare instead")
     parser.add_argument("-o", "--out", type=Path, default=FILE)
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
-    records = [r for dataset in options.data for r in measure(dataset, options, until)]
+    if options.runs:
+        records = [load(found.parent) for folder in options.runs for found in sorted(folder.rglob("record.json"))]
+    else:
+        records = [r for dataset in options.data for r in measure(dataset, options, until)]
     rows = [row(found) for found in orderings(records)]
     runs = [about(r) for r in records]
     command = "python " + " ".join(["benchmarks/monotonicity.py", *sys.argv[1:]])

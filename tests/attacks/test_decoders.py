@@ -21,6 +21,7 @@ from splitward.attacks._training import (
 )
 from splitward.core.errors import NotApplicable
 from splitward.core.run import Run
+from splitward.core.settling import converged
 from splitward.core.spec import TensorSpec
 
 SHAPES = [
@@ -221,6 +222,30 @@ def test_training_keeps_what_does_best_on_the_hold_out():
     assert best == 0
     assert module.weight.item() == 1
     assert run.trace["phase"][0] == (0, 0.0)
+
+
+@pytest.mark.parametrize(("laps", "halve_every"), [(1, None), (4, None), (4, 40)])
+def test_a_training_is_gone_through_again_while_its_loss_still_falls(laps, halve_every):
+    """Once does not settle this loss; the papers' schedule knows of one lap whatever it leaves."""
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(module.weight, 0.0)
+    run = Run(0, torch.device("cpu"))
+
+    def loss() -> torch.Tensor:
+        return (module.weight - 5).square().sum()
+
+    rate = 0.5 if halve_every is None else 0.1
+    schedule = Schedule(40, 1, rate, weight_decay=0.0, average=0.0, laps=laps, halve_every=halve_every)
+    best = train(module, lambda _: loss(), lambda: loss().item(), schedule, run, "phase")
+    points = run.trace["phase"]
+    steps = [step for step, _ in points]
+    assert steps == sorted(set(steps))
+    assert loss().item() == best == points[-1][1]
+    if laps == 1 or halve_every:
+        assert (steps[-1], converged(points)) == (40, False)
+    else:
+        assert 40 < steps[-1] < 160
+        assert converged(points)
 
 
 def test_the_schedules_rates():

@@ -20,7 +20,7 @@ from splitward.core.edge import Edge, Normalise, release
 from splitward.core.errors import AttackError
 from splitward.core.registry import find
 from splitward.core.run import Run
-from splitward.record.convergence import diverged
+from splitward.core.settling import diverged
 
 SIDE = 12
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitward.record.convergence import converged, settled
+from splitward.core.settling import converged
+from splitward.record.convergence import settled
 from splitward.record.schema import Trial
 
 Points = list[tuple[int, float]]

@@ -37,7 +37,7 @@ def test_a_thousand_repeats_leak_no_more_than_one_under_keyed_noise_and_much_mor
     np.testing.assert_allclose(scores["keyed", REPEATS], scores["keyed", 1][:FEW], rtol=1e-5)
     gained = scores["fresh", REPEATS].mean() - scores["fresh", 1].mean()
     assert gained > 20  # 30 dB less what cutting off gives a single release
-    assert abs(scores["keyed", 1].mean() - scores["fresh", 1].mean()) < 3 * scores["fresh", 1].std() / 60**0.5 * 2**0.5
+    assert abs(scores["keyed", 1].mean() - scores["fresh", 1].mean()) < 5 * scores["fresh", 1].std() / 60**0.5 * 2**0.5
 
 
 def test_repeats_over_restarts_are_the_same_bytes_and_one_observation(tmp_path):

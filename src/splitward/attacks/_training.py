@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from splitward.core.knowledge import Activations
 from splitward.core.run import Run, supports_bfloat16
+from splitward.core.settling import converged
 
 WINDOW = 11
 """Side of SSIM's Gaussian window (Wang et al. 2004); smaller images have no SSIM, and the loss is the error alone."""
@@ -43,7 +44,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept."""
+    """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept.
+
+    ``laps``: how often at most, while the loss has not settled.
+    """
 
     steps: int
     batch: int
@@ -51,6 +55,7 @@ class Schedule:
     warm_up: float = 0.1  # share of the steps
     weight_decay: float = 1e-2
     average: float = 0.995  # of the weights' moving average, per step
+    laps: int = 1
     halve_every: int | None = None  # steps; the papers' schedule in place of warm-up and cosine, and plain Adam
 
     def rate(self, step: int) -> float:
@@ -138,54 +143,88 @@ Loss = Callable[[Generator], Tensor]
 """The loss of a fresh batch, drawn with the generator; differentiable."""
 
 
+class _Training:
+    """One training under way: its optimiser, the average of its weights, and the best of them so far."""
+
+    def __init__(
+        self, module: nn.Module, loss: Loss, held_loss: Callable[[], float], schedule: Schedule, run: Run, phase: str
+    ) -> None:
+        self.module, self.loss, self.held_loss = module, loss, held_loss
+        self.schedule, self.run, self.phase = schedule, run, phase
+        self.draws, self.papers = run.stream(f"{phase}/batches"), schedule.halve_every is not None
+        module.to(device=run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        decay = 0.0 if self.papers else schedule.weight_decay
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=schedule.learning_rate, weight_decay=decay)
+        self.average = Average(module, 0.0 if self.papers else schedule.average)
+        module.eval()
+        self.steps, self.idle, self.points = 0, 0, [(0, held_loss())]
+        self.best, self.kept = self.points[0][1], [p.detach().clone() for p in self.parameters]
+        run.record_loss(phase, 0, self.best)
+
+    def lap(self) -> None:
+        """Once through the schedule, or until nothing is gained any more."""
+        every = max(APART, math.ceil(self.schedule.steps / POINTS))
+        self.idle = 0
+        self.run.progress.start(f"training the {self.phase}", self.schedule.steps)
+        for step in range(self.schedule.steps):
+            self._step(step)
+            if (step + 1) % every and step + 1 < self.schedule.steps:
+                continue
+            self._look()
+            if self.idle >= PATIENCE and not self.papers:
+                break
+        self.run.progress.finish()
+
+    def _step(self, step: int) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate(step)
+        self.module.train()
+        error = self.loss(self.draws)
+        self.optimiser.zero_grad(set_to_none=True)
+        error.backward()
+        self.optimiser.step()
+        self.average.update()
+        self.steps += 1
+        # a GPU is asked now and then only: each question waits for all that it was given to do
+        self.run.progress.advance(1, "" if step % APART else f"loss {error.item():.4f}")
+
+    def _look(self) -> None:
+        """At the hold-out, with the average of the weights."""
+        self.average.swap()
+        self.module.eval()
+        now = self.held_loss()
+        self.idle = 0 if now < (1 - BETTER) * self.best else self.idle + 1
+        if now < self.best:
+            self.best, self.kept = now, [p.detach().clone() for p in self.parameters]
+        self.average.swap()
+        self.points.append((self.steps, self.best))  # of what is kept: where it stays, more of this gain nothing
+        self.run.record_loss(self.phase, self.steps, self.best)
+
+    @torch.no_grad()
+    def finish(self) -> float:
+        """Put the best weights in place; returns their loss on the hold-out."""
+        for parameter, value in zip(self.parameters, self.kept, strict=True):
+            parameter.copy_(value)
+        self.module.eval()
+        return self.best
+
+
 def train(
     module: nn.Module, loss: Loss, held_loss: Callable[[], float], schedule: Schedule, run: Run, phase: str
 ) -> float:
     """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
     The moving average of the weights that does best on the hold-out is kept, the start included. Training ends early
-    when the hold-out gains nothing any more (never under the papers' schedule).
+    when the hold-out gains nothing any more (never under the papers' schedule), and is gone through again, as often as
+    ``schedule.laps`` allows, while its loss has not settled.
     """
-    draws, papers = run.stream(f"{phase}/batches"), schedule.halve_every is not None
-    module.to(device=run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    decay = 0.0 if papers else schedule.weight_decay
-    optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=decay)
-    average = Average(module, 0.0 if papers else schedule.average)
-    module.eval()
-    idle, best, kept = 0, held_loss(), [p.detach().clone() for p in parameters]
-    run.record_loss(phase, 0, best)
-    every = max(APART, math.ceil(schedule.steps / POINTS))
-    run.progress.start(f"training the {phase}", schedule.steps)
-    for step in range(schedule.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
-        module.train()
-        error = loss(draws)
-        optimiser.zero_grad(set_to_none=True)
-        error.backward()
-        optimiser.step()
-        average.update()
-        # a GPU is asked now and then only: each question waits for all that it was given to do
-        run.progress.advance(1, "" if step % APART else f"loss {error.item():.4f}")
-        if (step + 1) % every and step + 1 < schedule.steps:
-            continue
-        average.swap()
-        module.eval()
-        now = held_loss()
-        idle = 0 if now < (1 - BETTER) * best else idle + 1
-        if now < best:
-            best, kept = now, [p.detach().clone() for p in parameters]
-        average.swap()
-        run.record_loss(phase, step + 1, best)  # of what is kept: where it stays, more steps of this gain nothing
-        if idle >= PATIENCE and not papers:
+    training = _Training(module, loss, held_loss, schedule, run, phase)
+    for _ in range(1 if training.papers else schedule.laps):
+        training.lap()
+        if converged(training.points):
             break
-    run.progress.finish()
-    with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
-            parameter.copy_(value)
-    module.eval()
-    return best
+    return training.finish()
 
 
 def train_decoder(

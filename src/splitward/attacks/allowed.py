@@ -53,11 +53,12 @@ class Allowed:
 
     name: ClassVar[str] = "allowed"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        effort: {k: v for k, v in fields.items() if k in ("steps", "width", "depth", "batch")}
+        effort: {k: v for k, v in fields.items() if k in ("steps", "laps", "width", "depth", "batch")}
         for effort, fields in InverseNetwork.efforts.items()
     }
 
     steps: int = InverseNetwork.steps
+    laps: int = InverseNetwork.laps
     batch: int = InverseNetwork.batch
     learning_rate: float = InverseNetwork.learning_rate
     structure: float = InverseNetwork.structure
@@ -101,7 +102,7 @@ class Allowed:
         if self.steps:
             decoder.standardise.fit((pairs.answers,))
             decoder.fit_linear((pairs.answers,), pairs.images, pairs.held())
-        schedule = Schedule(self.steps, self.batch, self.learning_rate)
+        schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
         train_decoder(decoder, pairs, schedule, loss, run)
         return decoder
 

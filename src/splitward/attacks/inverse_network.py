@@ -50,7 +50,8 @@ class InverseNetwork:
     an edge that turns out to be affine is identified and solved exactly. ``scripts``: the small decoders, the loss in
     normalised pixel space and the schedule of the released scripts (Adam; the paper says SGD).
 
-    ``steps``: training steps; 0 gives an untrained decoder. ``epochs``: over the public images, in place of ``steps``.
+    ``steps``: training steps; 0 gives an untrained decoder. ``laps``: how often at most they are gone through, while
+    the loss on the hold-out has not settled. ``epochs``: over the public images, in place of both.
     ``structure``: weight of 1 - SSIM beside the squared error. ``shift``: augmentation, a share of the image.
     ``observations``: how many the decoder expects at once; any other number works too.
     """
@@ -63,12 +64,13 @@ class InverseNetwork:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 500, "width": 32, "batch": 32},
+        "quick": {"steps": 500, "laps": 3, "width": 32, "batch": 32},
         "standard": {},
         "thorough": {"steps": 4000, "width": 64, "depth": 2},
     }
 
     steps: int = 1500
+    laps: int = 2
     epochs: int | None = None
     batch: int = 64
     learning_rate: float = 3e-3
@@ -100,7 +102,7 @@ class InverseNetwork:
             pairs = source.first(CLOSED_FORM)
             decoder.standardise.fit(pairs[0])
             decoder.fit_linear(*pairs, source.held())
-        schedule = Schedule(self._count(source), self.batch, self.learning_rate)
+        schedule = Schedule(self._count(source), self.batch, self.learning_rate, laps=self.laps)
 
         def loss(guess: Tensor, truth: Tensor) -> Tensor:
             return picture_loss(guess, truth, self.structure)

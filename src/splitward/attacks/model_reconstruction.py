@@ -28,7 +28,7 @@ from splitward.core.run import Run
 SAMPLE = 512
 """Answers that are looked at for the size of the activation's numbers, and for whether they are rectified."""
 DECODERS = {
-    effort: {f"decoder_{name}": fields[name] for name in ("steps", "batch", "width", "depth") if name in fields}
+    effort: {f"decoder_{name}": fields[name] for name in ("steps", "laps", "batch", "width", "depth") if name in fields}
     for effort, fields in InverseNetwork.efforts.items()
 }
 """The inverse network of each effort, as this attack's settings name it."""
@@ -45,26 +45,28 @@ class ModelReconstruction:
     exactly instead.
 
     ``inversion``: "prior-guided" corrects the ``inverse-network``'s answer by the surrogate, as far as that helps with
-    public pictures; "rmle" is the paper's. ``steps``: of the surrogate's training; ``decoder_...``: of the inverse
-    network; ``inversion_steps``: of the descent. ``architecture``: "sized" (from the shapes
-    alone), or ``package.module:factory`` of a network from normalised pixels to the activation.
+    public pictures; "rmle" is the paper's. ``steps``, ``laps``: of the surrogate's training; ``decoder_...``: of the
+    inverse network; ``inversion_steps``: of the descent. ``architecture``: "sized" (from the shapes alone), or
+    ``package.module:factory`` of a network from normalised pixels to the activation.
     """
 
     name: ClassVar[str] = "model-reconstruction"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 200, "inversion_steps": 150, **DECODERS["quick"]},
+        "quick": {"steps": 200, "laps": 3, "inversion_steps": 150, **DECODERS["quick"]},
         "standard": {},
         "thorough": {"steps": 6000, "width": 48, "inversion_steps": 1000, **DECODERS["thorough"]},
     }
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inversion": "rmle"}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inversion": "rmle", "laps": 1}}
 
     steps: int = 1500
+    laps: int = 2
     batch: int = 64
     learning_rate: float = 3e-3
     width: int = 32
     architecture: str = "sized"
     inversion: Literal["prior-guided", "rmle"] = "prior-guided"
     decoder_steps: int = InverseNetwork.steps
+    decoder_laps: int = InverseNetwork.laps
     decoder_batch: int = InverseNetwork.batch
     decoder_width: int = InverseNetwork.width
     decoder_depth: int = InverseNetwork.depth
@@ -93,7 +95,7 @@ class ModelReconstruction:
         def held() -> float:
             return float(misfit(*source.held()))
 
-        schedule = Schedule(self.steps, self.batch, self.learning_rate)
+        schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
         wrong = train(edge, lambda draws: misfit(*source.batch(self.batch, draws)), held, schedule, run, "surrogate")
         edge.eval().requires_grad_(False)
         trust = min(max(math.sqrt(max(2 * wrong, 0)) * self.tolerance, RMLE.tolerance[1]), RMLE.tolerance[0])
@@ -108,8 +110,8 @@ class ModelReconstruction:
     def _learned(self, source: Interview, knowledge: BlackBox, run: Run) -> Inverter:
         """The inverse network; under a budget from the answers that were paid for already."""
         guide = InverseNetwork(
-            steps=self.decoder_steps, batch=self.decoder_batch, width=self.decoder_width, depth=self.decoder_depth,
-            observations=self.observations,
+            steps=self.decoder_steps, laps=self.decoder_laps, batch=self.decoder_batch, width=self.decoder_width,
+            depth=self.decoder_depth, observations=self.observations,
         )  # fmt: skip
         if knowledge.query.budget is not None:
             return guide.learn(source, knowledge, run)

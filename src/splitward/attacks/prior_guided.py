@@ -49,22 +49,23 @@ class PriorGuided:
     pixels are in doubt, and the activation what they are: where fewer are in doubt than it has independent numbers, the
     picture comes back exactly. An affine edge is solved as a linear system.
 
-    ``steps``, ``batch``, ``width``, ``depth``: of the learned inverter, which is the ``inverse-network`` of the same
-    settings. ``descent_steps``: of the correction. ``tolerance``: from, to, to which point masses are widened, relative
-    to the activation's size. Chosen on public images: the learning rate, how far the learned answer is trusted, and the
-    *blur*: the edge's slope is then taken not at the picture but at a place near it, drawn anew for every step, so that
-    on average it is that of a smoothed edge. Where the edge's linear pieces are small, the slope of the piece says
-    little of where the picture lies; the blur falls with the tolerance.
+    ``steps``, ``laps``, ``batch``, ``width``, ``depth``: of the learned inverter, which is the ``inverse-network`` of
+    the same settings. ``descent_steps``: of the correction. ``tolerance``: from, to, to which point masses are
+    widened, relative to the activation's size. Chosen on public images: the learning rate, how far the learned answer
+    is trusted, and the *blur*: the edge's slope is then taken not at the picture but at a place near it, drawn anew for
+    every step, so that on average it is that of a smoothed edge. Where the edge's linear pieces are small, the slope of
+    the piece says little of where the picture lies; the blur falls with the tolerance.
     """
 
     name: ClassVar[str] = "prior-guided"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        effort: {name: value for name, value in fields.items() if name in ("steps", "batch", "width", "depth")}
+        effort: {name: value for name, value in fields.items() if name in ("steps", "laps", "batch", "width", "depth")}
         | {"descent_steps": {"quick": 200, "standard": 600, "thorough": 800}[effort]}
         for effort, fields in InverseNetwork.efforts.items()
     }
 
     steps: int = InverseNetwork.steps
+    laps: int = InverseNetwork.laps
     batch: int = InverseNetwork.batch
     width: int = InverseNetwork.width
     depth: int = InverseNetwork.depth
@@ -81,7 +82,12 @@ class PriorGuided:
             return exact
         descent = Descent(self.descent_steps, PACES[0][0], box=True, tolerance=self.tolerance)
         guide = InverseNetwork(
-            steps=self.steps, batch=self.batch, width=self.width, depth=self.depth, observations=self.observations
+            steps=self.steps,
+            laps=self.laps,
+            batch=self.batch,
+            width=self.width,
+            depth=self.depth,
+            observations=self.observations,
         )
         learned: Inverter = run.prepared(guide, knowledge)
         return guided(learned, knowledge.edge, chain, knowledge.public.images, descent, run)

@@ -91,9 +91,9 @@ class ShadowModel:
     several are trained that add to it. The decoder learns from all but one and is selected on the last, which it has
     never seen, as it has never seen the victim.
 
-    ``steps``: of each shadow's training; ``decoder_steps``; ``inversion_steps``: of rMLE. ``moments``: weight of the
-    moments, less where traffic is scarce. ``architecture``: "sized", "scripts" (ACSAC19 table 5), or
-    ``package.module:factory``.
+    ``steps``: of each shadow's training; ``decoder_steps``; ``laps``: how often at most either is gone through, while
+    its loss has not settled. ``inversion_steps``: of rMLE. ``moments``: weight of the moments, less where traffic is
+    scarce. ``architecture``: "sized", "scripts" (ACSAC19 table 5), or ``package.module:factory``.
     """
 
     name: ClassVar[str] = "shadow-model"
@@ -104,13 +104,14 @@ class ShadowModel:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"steps": 250, "decoder_steps": 200, "shadows": 2, "width": 12, "batch": 32},
+        "quick": {"steps": 250, "laps": 3, "decoder_steps": 200, "shadows": 2, "width": 12, "batch": 32},
         "standard": {},
         "thorough": {"steps": 800, "decoder_steps": 2000, "shadows": 4},
     }
     asks_task: ClassVar[bool] = True
 
     steps: int = 400
+    laps: int = 2
     epochs: int | None = None
     batch: int = 64
     learning_rate: float = 3e-3
@@ -192,7 +193,7 @@ class ShadowModel:
         if self.epochs is not None and steps:
             steps = self.epochs * -(-len(fit.pictures) // self.batch)
         halving = max(1, steps // 5) if self.epochs is not None else None
-        schedule = Schedule(steps, self.batch, self.learning_rate, halve_every=halving)
+        schedule = Schedule(steps, self.batch, self.learning_rate, laps=self.laps, halve_every=halving)
 
         def loss(generator: Generator) -> Tensor:
             return fit.misfit(edge, draw(fit.pictures, self.batch, self.shift, generator), generator)
@@ -221,6 +222,6 @@ class ShadowModel:
             pairs = source.sample(CLOSED_FORM)
             decoder.standardise.fit(pairs[0])
             decoder.fit_linear(*pairs, source.held())
-        schedule = Schedule(self.decoder_steps, self.batch, self.learning_rate)
+        schedule = Schedule(self.decoder_steps, self.batch, self.learning_rate, laps=self.laps)
         train_decoder(decoder, source, schedule, lambda g, t: picture_loss(g, t, self.structure), run)
         return lambda activations: invert(decoder, source.beside(activations))

@@ -24,10 +24,10 @@ from splitward.core.knowledge import Activations, Samples
 from splitward.core.protocols import Inverter, threat_model
 from splitward.core.registry import find
 from splitward.core.run import Run, Trace
-from splitward.record.convergence import diverged
+from splitward.core.settling import diverged
 from splitward.record.schema import Control
 
-REVISION = 1
+REVISION = 2
 """Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the

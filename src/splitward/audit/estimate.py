@@ -21,7 +21,7 @@ FEW_SECRETS, FEW_PUBLIC = 30, 500
 
 @dataclass(frozen=True)
 class Estimate:
-    """Modelled time and memory of an audit; ``high_s`` with planted controls, ``low_s`` without."""
+    """Modelled time and memory of an audit; ``high_s`` with planted controls and every lap, ``low_s`` without."""
 
     low_s: float
     high_s: float
@@ -49,12 +49,17 @@ def _spoken(seconds: float) -> str:
     )
 
 
+def laps(entry: Entry) -> dict[str, int]:
+    """How often at most each of an attack's trainings is gone through, by the field that says so."""
+    return {name: value for name, value in entry.parameters.items() if name.endswith("laps")}
+
+
 def probe(entry: Entry, world: World, samples: int) -> float | None:
     """Modelled seconds to prepare ``entry`` and invert ``samples`` activations; None where it has no count of steps.
 
-    Each field named like ``steps`` is run at one and at a few steps on a small part of the public data, and the
-    difference is scaled to its value. What does not scale with steps (a closed-form start on all public data) is
-    underestimated.
+    Each field named like ``steps`` is run at one and at a few steps on a small part of the public data, once through
+    (``laps`` is 1), and the difference is scaled to its value. What does not scale with steps (a closed-form start on
+    all public data) is underestimated.
     """
     if not dataclasses.is_dataclass(entry.attack) or isinstance(entry.attack, type):
         return None
@@ -63,6 +68,7 @@ def probe(entry: Entry, world: World, samples: int) -> float | None:
         for f in dataclasses.fields(entry.attack)
         if "steps" in f.name and isinstance(value := getattr(entry.attack, f.name), int) and value > 0
     }
+    once = dict.fromkeys(laps(entry), 1)
     if not counts:
         return None
     few = dataclasses.replace(world, public=world.public[slice(0, 256)], others=None)
@@ -70,7 +76,7 @@ def probe(entry: Entry, world: World, samples: int) -> float | None:
     run = Run(0, world.public.images.device, Silent())
 
     def timed(**fields: int) -> float:
-        attack = dataclasses.replace(entry.attack, **{name: min(1, n) for name, n in counts.items()} | fields)
+        attack = dataclasses.replace(entry.attack, **{name: min(1, n) for name, n in counts.items()} | once | fields)
         start = time.perf_counter()
         attack.prepare(grant(entry.kind, few, run), run.child("probe"))(sent)
         return time.perf_counter() - start
@@ -96,7 +102,7 @@ def estimate(entries: list[Entry], world: World, samples: int) -> Estimate:
             continue
         # The naive trial is the undefended control, so one preparation each; a planted control is one more.
         trials = sum(1 for e, _ in plan([entry], bool(world.chain)) if e is entry)
-        low, high = low + seconds * trials, high + seconds * (trials + 1)
+        low, high = low + seconds * trials, high + seconds * (trials + 1) * max(laps(entry).values(), default=1)
     activation = sum(s.bytes_per_sample for s in world.activation)
     memory = 2 * len(world.public) * (world.input.bytes_per_sample + activation) + 16 * samples * activation
     warnings = []

@@ -199,10 +199,12 @@ class _Audit:
         return digest(self.bench.address(name, parameters, believed, self.world), self.lineup.key)
 
     def _reach(self, name: str, plugin: Any, release: Release) -> FloorOutcome | None:
-        """A floor's guesses; what needs no released answer is the same under every defence, and made once."""
-        prior = not name.startswith("allowed")
-        world = self.world.undefended() if prior else self.world
-        key = self.bench.address(f"floor/{name}/{release.kind}", parameters_of(plugin), world, world)
+        """A floor's guesses; what needs no released answer is the same at every cut, and made once."""
+        if name.startswith("allowed"):
+            key = self.bench.address(f"floor/{name}/{release.kind}", parameters_of(plugin), self.world, self.world)
+        else:
+            held = samples_hash(self.world.public), self.bench.secrets_hash, self.run.seed
+            key = digest(name, parameters_of(plugin), *held)
         if key not in self.bench.floors:
             self.bench.floors[key] = run_floor(name, plugin, release)
         outcome: FloorOutcome | None = self.bench.floors[key]

@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from splitward.core.settling import converged
 from splitward.record import descriptions, meaning, monotone, pairs, sentences
 from splitward.record.certificate import Certificate, named_share
-from splitward.record.convergence import converged, settled
+from splitward.record.convergence import settled
 from splitward.record.schema import Check, Record, Trial
 from splitward.record.verdict import FLOOR_LIMIT_MSE, FLOOR_LIMIT_SSIM, Answer, metric_of, stronger_floor
 

@@ -21,7 +21,7 @@ AUXILIARIES: tuple[Auxiliary, ...] = ("same set", "same distribution", "random n
 
 def own(study: Study, name: str) -> Attacker:
     """An attack of ours, with the scale's settings where it has the field."""
-    return Attacker(name, study.changes if name == "inverse-network" else ())
+    return Attacker(name, (*study.changes, ("laps", study.laps)) if name == "inverse-network" else ())
 
 
 def white_box(scale: Scale, data: str) -> list[Need]:
@@ -70,15 +70,16 @@ def query_free(scale: Scale, data: str) -> list[Need]:
 
 def every_layer(scale: Scale) -> list[Need]:
     """IoTJ20 figures 14 and 15: query-free at every layer of LeNet-5, and our own query-free attack."""
-    return [
-        Need("layers", "mnist", at, (shadow(scale, "mnist", at, "same"), Attacker("shadow-model")), released="label")
-        for at in LAYERS
-    ]
+    ours = Attacker("shadow-model", (("laps", scale.mnist.laps),))
+    return [Need("layers", "mnist", at, (shadow(scale, "mnist", at, "same"), ours), released="label") for at in LAYERS]
 
 
 def asked(scale: Scale, data: str, at: str) -> Need:
     """What our own attackers reach who may ask the device; on CIFAR-10, once a cut, with the steps of their effort."""
-    decoder = own(scale.study(data), "inverse-network") if data == "mnist" else Attacker("inverse-network")
+    study = scale.study(data)
+    decoder = own(study, "inverse-network")
+    if data == "cifar10":
+        decoder = Attacker("inverse-network", (("laps", study.laps),))
     return Need("asked", data, at, (decoder,), released="label")
 
 

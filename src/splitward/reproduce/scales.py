@@ -19,7 +19,7 @@ class Study:
     on a shadow, and of a surrogate's training. ``epochs``: of the papers' decoders and shadows, over ``public`` images
     (all of them: None). ``pool``: held-out images for secrets and task accuracy. ``noise_wire``, ``noise_input``,
     ``dropout_wire``, ``dropout_input``: levels; ``depth``: levels of dropout at every other layer. ``adaptive``: the
-    attacks that know of the defence; ``changes``: to the settings of ``inverse-network``.
+    attacks that know of the defence; ``changes``: to the settings of ``inverse-network``; ``laps``: of our trainings.
     """
 
     data: str
@@ -36,6 +36,7 @@ class Study:
     depth: tuple[float, ...]
     adaptive: tuple[str, ...] = ("inverse-network",)
     changes: tuple[tuple[str, int], ...] = ()
+    laps: int = 2
     shadow_steps: int = 500
 
 
@@ -59,14 +60,14 @@ QUICK = Scale(
     "quick", 10, "quick",
     Study(
         "mnist", "lenet5", attack_steps=5000, defence_steps=500, epochs=15, public=6000, pool=10_000,
-        changes=(("steps", 150), ("width", 24)),
+        changes=(("steps", 150), ("width", 24)), laps=1,
         noise_wire=(0.5, 0.8, 2.0, 5.0), noise_input=(0.5, 0.8, 2.0, 5.0),
         dropout_wire=(0.2, 0.4, 0.6, 0.8), dropout_input=(0.2, 0.4, 0.6, 0.8), depth=(0.2, 0.6, 0.8),
     ),
     Study(
         "cifar10", "cifar-cnn", attack_steps=1000, defence_steps=500, epochs=10, public=1000, pool=500,
         noise_wire=(1.0, 5.0), noise_input=(0.1, 0.5), dropout_wire=(0.2, 0.5, 0.6, 0.8), dropout_input=(0.1, 0.5),
-        depth=(0.5, 0.8), changes=(("steps", 80), ("width", 24)), shadow_steps=200,
+        depth=(0.5, 0.8), changes=(("steps", 80), ("width", 24)), laps=1, shadow_steps=200,
     ),
 )  # fmt: skip
 FULL = Scale(
