@@ -55,7 +55,7 @@ def main() -> None:
     ours = configure("inverse-network", "standard", 1)
     mine = 0.0
     for steps in (25, 50, 100, 200, 400, 800, ours.attack.steps):
-        attack = dataclasses.replace(ours.attack, steps=steps)
+        attack = dataclasses.replace(ours.attack, steps=steps, laps=1)
         seconds, reached = trained(attack, ours.kind, world, roles.secrets, run)
         print(f"ours, {steps} steps: {seconds:.1f} s, {reached:.2f} dB")
         if reached >= GOAL_DB:

@@ -176,7 +176,7 @@ def repeats(
                 first = observe(world, roles.secrets.images, Run(0).stream("twice"))[0]
                 assert torch.equal(first[:, 0], first[:, 1])
             attack = replace(
-                InverseNetwork(observations=drawn if how != "keyed" else 1), steps=steps, width=32, batch=32
+                InverseNetwork(observations=drawn if how != "keyed" else 1), steps=steps, laps=1, width=32, batch=32
             )
             print(f"{how}, k = {k} ...", file=sys.stderr, flush=True)
             errors = torch.tensor(attacked(world, roles.secrets.images, attack, 0, k - drawn))

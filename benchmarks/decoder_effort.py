@@ -34,7 +34,7 @@ SAMPLES = 100
 def trained(options: argparse.Namespace, steps: int) -> dict[str, Any]:
     """One training: what it was, and both metrics of what it recovers."""
     run, entry = Run(0), configure("inverse-network", "thorough", 1)
-    fields = {"steps": steps, "width": options.width, "depth": options.depth}
+    fields = {"steps": steps, "laps": 1, "width": options.width, "depth": options.depth}
     attack = dataclasses.replace(entry.attack, **{k: v for k, v in fields.items() if v is not None})
     start = time.perf_counter()
     outcome, reached = attacked(options.data, options.at, dataclasses.replace(entry, attack=attack), run, SAMPLES)

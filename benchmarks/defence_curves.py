@@ -106,7 +106,7 @@ class Laboratory:
         """An attack as this study configures it."""
         entry = configure(name, "quick", self.k)
         if name in ("inverse-network", "prior-guided"):
-            fields = {"steps": self.study.steps, "batch": self.study.batch, "width": self.study.width}
+            fields = {"steps": self.study.steps, "laps": 1, "batch": self.study.batch, "width": self.study.width}
             return dataclasses.replace(entry, attack=dataclasses.replace(entry.attack, **fields))
         return entry
 

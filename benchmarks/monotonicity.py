@@ -150,7 +150,10 @@ def main() -> None:
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
     if options.runs:
-        records = [load(found.parent) for folder in options.runs for found in sorted(folder.rglob("record.json"))]
+        there = sorted({found.resolve().parent for folder in options.runs for found in folder.rglob("record.json")})
+        if not there:
+            raise SystemExit(f"there is no record below {', '.join(map(str, options.runs))}: name folders of audits.")
+        records = [load(folder) for folder in there]
     else:
         records = [r for dataset in options.data for r in measure(dataset, options, until)]
     rows = [row(found) for found in orderings(records)]

@@ -114,4 +114,6 @@ def test_has_the_attacks_own_effort():
     for effort, fields in Allowed.efforts.items():
         theirs = InverseNetwork(**InverseNetwork.efforts[effort])
         ours = Allowed(**fields)
-        assert all(getattr(ours, n) == getattr(theirs, n) for n in ("steps", "batch", "width", "depth", "structure"))
+        assert all(
+            getattr(ours, n) == getattr(theirs, n) for n in ("steps", "laps", "batch", "width", "depth", "structure")
+        )

@@ -248,6 +248,19 @@ def test_a_training_is_gone_through_again_while_its_loss_still_falls(laps, halve
         assert converged(points)
 
 
+def test_a_further_lap_is_judged_at_its_end_and_not_by_how_it_begins():
+    """Large steps undo what was gained: that the hold-out gains nothing for so long is no sign of having settled."""
+    module, run = nn.Linear(1, 1, bias=False), Run(0, torch.device("cpu"))
+    first = [1.0 - 0.03 * look for look in range(17)]  # falls to the end
+    second = [0.9] * 11 + [0.5, 0.4, 0.3, 0.2, 0.1]
+    looks = iter(first + second)
+    schedule = Schedule(160, 1, 0.1, laps=2)
+    best = train(module, lambda _: module.weight.square().sum(), lambda: next(looks), schedule, run, "phase")
+    assert best == 0.1
+    assert run.trace["phase"][-1] == (320, 0.1)
+    assert not converged(run.trace["phase"])
+
+
 def test_the_schedules_rates():
     ours, papers = Schedule(100, 1, 1.0), Schedule(100, 1, 1.0, halve_every=20)
     assert max(ours.rate(s) for s in range(100)) == pytest.approx(1.0, abs=0.01)

@@ -46,7 +46,7 @@ class Source(Protocol):
 class Schedule:
     """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept.
 
-    ``laps``: how often at most, while the loss has not settled.
+    ``laps``: how often at most, while the loss has not settled; the papers' is gone through once.
     """
 
     steps: int
@@ -158,21 +158,26 @@ class _Training:
         self.optimiser = torch.optim.AdamW(self.parameters, lr=schedule.learning_rate, weight_decay=decay)
         self.average = Average(module, 0.0 if self.papers else schedule.average)
         module.eval()
-        self.steps, self.idle, self.points = 0, 0, [(0, held_loss())]
+        self.laps, self.steps, self.idle, self.points = 0, 0, 0, [(0, held_loss())]
         self.best, self.kept = self.points[0][1], [p.detach().clone() for p in self.parameters]
         run.record_loss(phase, 0, self.best)
 
     def lap(self) -> None:
-        """Once through the schedule, or until nothing is gained any more."""
+        """Once through the schedule; the first time, until nothing is gained any more.
+
+        A further lap begins with large steps, which undo some of what the last one gained: only its end says whether
+        more is to be had.
+        """
         every = max(APART, math.ceil(self.schedule.steps / POINTS))
-        self.idle = 0
-        self.run.progress.start(f"training the {self.phase}", self.schedule.steps)
+        self.laps += 1
+        again = f", lap {self.laps}" if self.laps > 1 else ""
+        self.run.progress.start(f"training the {self.phase}{again}", self.schedule.steps)
         for step in range(self.schedule.steps):
             self._step(step)
             if (step + 1) % every and step + 1 < self.schedule.steps:
                 continue
             self._look()
-            if self.idle >= PATIENCE and not self.papers:
+            if self.idle >= PATIENCE and self.laps == 1 and not self.papers:
                 break
         self.run.progress.finish()
 
@@ -215,12 +220,12 @@ def train(
 ) -> float:
     """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
-    The moving average of the weights that does best on the hold-out is kept, the start included. Training ends early
-    when the hold-out gains nothing any more (never under the papers' schedule), and is gone through again, as often as
-    ``schedule.laps`` allows, while its loss has not settled.
+    The moving average of the weights that does best on the hold-out is kept, the start included. The first lap ends
+    early when the hold-out gains nothing any more (never under the papers' schedule). Others follow, as many as
+    ``schedule.laps`` allows in all, while the loss has not settled.
     """
     training = _Training(module, loss, held_loss, schedule, run, phase)
-    for _ in range(1 if training.papers else schedule.laps):
+    for _ in range(1 if training.papers else max(1, schedule.laps)):
         training.lap()
         if converged(training.points):
             break

@@ -51,7 +51,7 @@ class InverseNetwork:
     normalised pixel space and the schedule of the released scripts (Adam; the paper says SGD).
 
     ``steps``: training steps; 0 gives an untrained decoder. ``laps``: how often at most they are gone through, while
-    the loss on the hold-out has not settled. ``epochs``: over the public images, in place of both.
+    the loss on the hold-out has not settled. ``epochs``: over the public images, in place of ``steps``.
     ``structure``: weight of 1 - SSIM beside the squared error. ``shift``: augmentation, a share of the image.
     ``observations``: how many the decoder expects at once; any other number works too.
     """
@@ -59,8 +59,8 @@ class InverseNetwork:
     name: ClassVar[str] = "inverse-network"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "scripts": {
-            "architecture": "scripts", "epochs": 50, "batch": 32, "learning_rate": 1e-3, "structure": 0.0, "shift": 0.0,
-            "knows_defence": False,
+            "architecture": "scripts", "epochs": 50, "laps": 1, "batch": 32, "learning_rate": 1e-3, "structure": 0.0,
+            "shift": 0.0, "knows_defence": False,
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -84,9 +84,7 @@ class InverseNetwork:
 
     def prepare(self, knowledge: BlackBox, run: Run) -> Inverter:
         """Ask, and train. Raises NotApplicable with fewer than two public images or queries."""
-        return self.learn(
-            Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run), knowledge, run
-        )
+        return self.learn(Interview(knowledge, self.observations, self.shift, self._looks, run), knowledge, run)
 
     def learn(self, source: Interview, knowledge: BlackBox, run: Run) -> Inverter:
         """Train on what the device answers in ``source``, which an attack that has asked already brings along."""
@@ -120,9 +118,7 @@ class InverseNetwork:
         """
         shares = len(knowledge)
         sources = [
-            Interview(
-                known, self.observations, self.shift, self.steps * self.batch, run.child(f"{known.defence}"), 1 / shares
-            )
+            Interview(known, self.observations, self.shift, self._looks, run.child(f"{known.defence}"), 1 / shares)
             for known in knowledge
         ]
         first = knowledge[0]
@@ -136,8 +132,14 @@ class InverseNetwork:
         def loss(guess: Tensor, truth: Tensor) -> Tensor:
             return picture_loss(guess, truth, self.structure)
 
-        train_panel(panel, sources, Schedule(self._count(sources[0]), self.batch, self.learning_rate), loss, run)
+        schedule = Schedule(self._count(sources[0]), self.batch, self.learning_rate, laps=self.laps)
+        train_panel(panel, sources, schedule, loss, run)
         return [LearnedInverse(decoder, *source.held()) for decoder, source in zip(panel, sources, strict=True)]
+
+    @property
+    def _looks(self) -> int:
+        """Images that a training looks at, at most."""
+        return self.steps * self.laps * self.batch
 
     def _count(self, source: Interview) -> int:
         if self.epochs is None or self.steps == 0:

@@ -56,7 +56,7 @@ class ModelReconstruction:
         "standard": {},
         "thorough": {"steps": 6000, "width": 48, "inversion_steps": 1000, **DECODERS["thorough"]},
     }
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inversion": "rmle", "laps": 1}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inversion": "rmle", "laps": 1, "decoder_laps": 1}}
 
     steps: int = 1500
     laps: int = 2
@@ -81,7 +81,7 @@ class ModelReconstruction:
 
         Raises NotApplicable with fewer than two public images or queries.
         """
-        source = Interview(knowledge, self.observations, self.shift, self.steps * self.batch, run)
+        source = Interview(knowledge, self.observations, self.shift, self.steps * self.laps * self.batch, run)
         if self.steps and source.affine:
             exact = identify(*source.first(FEW), source.held(), run)
             if exact is not None:

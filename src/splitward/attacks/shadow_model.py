@@ -99,8 +99,8 @@ class ShadowModel:
     name: ClassVar[str] = "shadow-model"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "scripts": {
-            "architecture": "scripts", "epochs": 50, "batch": 32, "learning_rate": 1e-3, "shadows": 1, "moments": 0.0,
-            "inversion": "rmle", "shift": 0.0, "knows_defence": False,
+            "architecture": "scripts", "epochs": 50, "laps": 1, "batch": 32, "learning_rate": 1e-3, "shadows": 1,
+            "moments": 0.0, "inversion": "rmle", "shift": 0.0, "knows_defence": False,
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {

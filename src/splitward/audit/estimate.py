@@ -50,8 +50,9 @@ def _spoken(seconds: float) -> str:
 
 
 def laps(entry: Entry) -> dict[str, int]:
-    """How often at most each of an attack's trainings is gone through, by the field that says so."""
-    return {name: value for name, value in entry.parameters.items() if name.endswith("laps")}
+    """How often at most each of an attack's trainings is gone through, by the field (``laps``, ``..._laps``)."""
+    named = {n: v for n, v in entry.parameters.items() if n == "laps" or n.endswith("_laps")}
+    return {name: value for name, value in named.items() if isinstance(value, int) and value > 0}
 
 
 def probe(entry: Entry, world: World, samples: int) -> float | None:

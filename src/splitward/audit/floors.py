@@ -100,7 +100,7 @@ def run_floor(name: str, floor: Any, release: Release) -> FloorOutcome | None:
     start = time.perf_counter()
     try:
         known, theirs = (release.known, release.theirs) if allowed else (None, None)
-        invert = floor.prepare(Released(world.input, world.public, known, release.kind), own)
+        invert = floor.prepare(Released(world.input, world.public, known, release.kind if allowed else "none"), own)
         guess = sound(invert(theirs, len(release.secrets)), name, release.secrets)
     except NotApplicable:
         return None

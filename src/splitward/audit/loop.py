@@ -161,6 +161,7 @@ class _Audit:
         self.truth = cast_.secrets.images
         self.world = world_of(target, cast_, settings, run.device)
         bench.crossed |= crossing(target, cast_.secrets, self.world)
+        self.public_hash = samples_hash(cast_.public)
         self.tensors: dict[str, np.ndarray[Any, Any]] = {"secrets": self.truth.cpu().numpy()}
         if cast_.secrets.labels is not None:
             self.tensors["labels"] = cast_.secrets.labels.cpu().numpy()
@@ -203,8 +204,7 @@ class _Audit:
         if name.startswith("allowed"):
             key = self.bench.address(f"floor/{name}/{release.kind}", parameters_of(plugin), self.world, self.world)
         else:
-            held = samples_hash(self.world.public), self.bench.secrets_hash, self.run.seed
-            key = digest(name, parameters_of(plugin), *held)
+            key = digest(name, parameters_of(plugin), self.public_hash, self.bench.secrets_hash, self.run.seed)
         if key not in self.bench.floors:
             self.bench.floors[key] = run_floor(name, plugin, release)
         outcome: FloorOutcome | None = self.bench.floors[key]
