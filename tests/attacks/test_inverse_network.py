@@ -79,7 +79,7 @@ def test_a_device_without_randomness_is_asked_once_for_every_image(scene):
 def test_a_long_training_asks_anew_rather_than_learn_by_heart(scene, monkeypatch):
     monkeypatch.setattr(_asking, "ENOUGH", 0)  # no stretching: the public images as they are
     once = len(scene.public) + 2 * 4 + 3 * 4
-    _, knowledge, _ = scene.play(dataclasses.replace(SMALL, steps=20))  # less than five looks at each
+    _, knowledge, _ = scene.play(dataclasses.replace(SMALL, steps=20, laps=1))  # less than five looks at each
     assert knowledge.query.used == once
     _, knowledge, run = scene.play(SMALL)  # more than twelve
     steps = run.trace["decoder"][-1][0]
