@@ -28,11 +28,12 @@ import splitward as sw
 from splitward.audit.bench import Bench
 from splitward.audit.loop import Settings, cast
 from splitward.audit.settings import slug
+from splitward.core.errors import RecordError
 from splitward.core.run import Run
 from splitward.record.compare import describe
 from splitward.record.monotone import Ordering, Side, orderings
 from splitward.record.schema import Data, Record
-from splitward.record.store import load
+from splitward.record.store import load, runs_below
 
 FILE = Path(__file__).parent.parent / "results" / "monotonicity.json"
 ATTACKS = "rmle,prior-guided,inverse-network,model-reconstruction,shadow-model"
@@ -150,10 +151,12 @@ def main() -> None:
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
     if options.runs:
-        there = sorted({found.resolve().parent for folder in options.runs for found in folder.rglob("record.json")})
-        if not there:
-            raise SystemExit(f"there is no record below {', '.join(map(str, options.runs))}: name folders of audits.")
-        records = [load(folder) for folder in there]
+        try:
+            records = [
+                load(run) for run in sorted({run for folder in options.runs for run in runs_below(folder.resolve())})
+            ]
+        except RecordError as error:
+            raise SystemExit(str(error)) from error
     else:
         records = [r for dataset in options.data for r in measure(dataset, options, until)]
     rows = [row(found) for found in orderings(records)]

@@ -1,7 +1,7 @@
 """Fixtures for everybody: data sets (small, embedded, and those under SPLITWARD_DATA) and victims."""
 
+import os
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +11,12 @@ from splitward.core.errors import DataError
 from splitward.data.dataset import Dataset, assemble, load
 from splitward.data.pixels import Pixels
 from splitward.models.zoo import Victim, load_model
-from splitward.runtime import draws as device_draws
 
 
 @pytest.fixture
 def same_chance(monkeypatch):
-    """A device whose fresh randomness is the same in every run: what is measured of its draws cannot fail by luck."""
-    monkeypatch.setattr(device_draws, "os", SimpleNamespace(urandom=random.Random(0).randbytes))
+    """A device whose randomness is the same in every run, its keys too: what is measured of it cannot fail by luck."""
+    monkeypatch.setattr(os, "urandom", random.Random(0).randbytes)
 
 
 @pytest.fixture(scope="session")

@@ -52,10 +52,7 @@ class Allowed:
     """
 
     name: ClassVar[str] = "allowed"
-    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        effort: {k: v for k, v in fields.items() if k in ("steps", "laps", "width", "depth", "batch")}
-        for effort, fields in InverseNetwork.efforts.items()
-    }
+    efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = InverseNetwork.efforts
 
     steps: int = InverseNetwork.steps
     laps: int = InverseNetwork.laps

@@ -28,7 +28,7 @@ from splitward.core.run import Run
 SAMPLE = 512
 """Answers that are looked at for the size of the activation's numbers, and for whether they are rectified."""
 DECODERS = {
-    effort: {f"decoder_{name}": fields[name] for name in ("steps", "laps", "batch", "width", "depth") if name in fields}
+    effort: {f"decoder_{name}": value for name, value in fields.items()}
     for effort, fields in InverseNetwork.efforts.items()
 }
 """The inverse network of each effort, as this attack's settings name it."""

@@ -59,8 +59,7 @@ class PriorGuided:
 
     name: ClassVar[str] = "prior-guided"
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        effort: {name: value for name, value in fields.items() if name in ("steps", "laps", "batch", "width", "depth")}
-        | {"descent_steps": {"quick": 200, "standard": 600, "thorough": 800}[effort]}
+        effort: {**fields, "descent_steps": {"quick": 200, "standard": 600, "thorough": 800}[effort]}
         for effort, fields in InverseNetwork.efforts.items()
     }
 
@@ -82,13 +81,9 @@ class PriorGuided:
             return exact
         descent = Descent(self.descent_steps, PACES[0][0], box=True, tolerance=self.tolerance)
         guide = InverseNetwork(
-            steps=self.steps,
-            laps=self.laps,
-            batch=self.batch,
-            width=self.width,
-            depth=self.depth,
+            steps=self.steps, laps=self.laps, batch=self.batch, width=self.width, depth=self.depth,
             observations=self.observations,
-        )
+        )  # fmt: skip
         learned: Inverter = run.prepared(guide, knowledge)
         return guided(learned, knowledge.edge, chain, knowledge.public.images, descent, run)
 

@@ -96,14 +96,14 @@ class Release:
 def run_floor(name: str, floor: Any, release: Release) -> FloorOutcome | None:
     """One floor against the secrets; None where it has nothing to say. It is handed no activation."""
     world, allowed = release.world, name.startswith("allowed")
+    kind, released = ("allowed", release.kind) if allowed else ("prior", "none")
     own = release.run.child(f"floor/{name}")
     start = time.perf_counter()
     try:
         known, theirs = (release.known, release.theirs) if allowed else (None, None)
-        invert = floor.prepare(Released(world.input, world.public, known, release.kind if allowed else "none"), own)
+        invert = floor.prepare(Released(world.input, world.public, known, released), own)
         guess = sound(invert(theirs, len(release.secrets)), name, release.secrets)
     except NotApplicable:
         return None
     seconds = time.perf_counter() - start
-    kind, released = ("allowed", release.kind) if allowed else ("prior", "none")
     return FloorOutcome(name, kind, released, parameters_of(floor), guess, invert, own.trace, seconds)

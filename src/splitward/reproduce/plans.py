@@ -77,9 +77,7 @@ def every_layer(scale: Scale) -> list[Need]:
 def asked(scale: Scale, data: str, at: str) -> Need:
     """What our own attackers reach who may ask the device; on CIFAR-10, once a cut, with the steps of their effort."""
     study = scale.study(data)
-    decoder = own(study, "inverse-network")
-    if data == "cifar10":
-        decoder = Attacker("inverse-network", (("laps", study.laps),))
+    decoder = own(study, "inverse-network") if data == "mnist" else Attacker("inverse-network", (("laps", study.laps),))
     return Need("asked", data, at, (decoder,), released="label")
 
 
