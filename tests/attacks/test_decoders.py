@@ -1,5 +1,7 @@
 """Decoders, their linear path, the exact inverse of affine edges, and the training loop."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from splitward.attacks._decoders import Decoder, ScriptDecoder
 from splitward.attacks._linear import GlobalLinear, LocalLinear, centred
 from splitward.attacks._reading import canvas, read, stride_of
 from splitward.attacks._training import (
+    PATIENCE,
     Schedule,
     augment,
     invert,
@@ -259,6 +262,31 @@ def test_a_further_lap_is_judged_at_its_end_and_not_by_how_it_begins():
     assert best == 0.1
     assert run.trace["phase"][-1] == (320, 0.1)
     assert not converged(run.trace["phase"])
+
+
+@pytest.mark.parametrize("laps", [1, 3])
+def test_a_training_that_large_steps_have_stalled_goes_on_with_smaller_ones(laps):
+    """Batches so noisy that the weights wander at the full rate and get no nearer to what is right."""
+    module, run = nn.Linear(64, 1, bias=False), Run(0, torch.device("cpu"))
+    nn.init.constant_(module.weight, 8.0)
+    visited = []
+
+    def loss(generator):
+        visited.append(module.weight.detach().clone())
+        return (module.weight - 4 * torch.randn(1, 64, generator=generator)).square().mean()
+
+    schedule = Schedule(800, 1, 0.5, weight_decay=0.0, average=0.0, laps=laps)
+    best = train(module, loss, lambda: module.weight.square().mean().item(), schedule, run, "phase")
+    points = run.trace["phase"]
+    assert best == points[-1][1] == module.weight.square().mean().item()
+    stalled, plateau = next(now for now, past in zip(points[PATIENCE:], points, strict=False) if now[1] == past[1])
+    if laps == 1:
+        assert len(visited) == stalled < 800
+        return
+    moves = [float((after - before).abs().max()) for before, after in pairwise(visited)]
+    assert torch.equal(visited[stalled], visited[stalled - 50 * PATIENCE])  # on from the best weights
+    assert max(moves[stalled:]) < 0.2 * max(moves[: stalled - 1])
+    assert best < 0.1 * plateau
 
 
 def test_the_schedules_rates():

@@ -29,6 +29,8 @@ PATIENCE = 5
 """Looks in a row without an improvement that end a training ..."""
 BETTER = 1e-3
 """... of at least this share of the best loss."""
+GENTLER = 0.1
+"""The learning rate of what follows where large steps gain nothing any more, in shares of the rate before."""
 INVERT_BATCH = 128
 
 
@@ -46,7 +48,8 @@ class Source(Protocol):
 class Schedule:
     """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept.
 
-    ``laps``: how often at most, while the loss has not settled; the papers' is gone through once.
+    ``laps``: how often at most, while the loss has not settled or large steps have gained nothing; the papers' is gone
+    through once.
     """
 
     steps: int
@@ -154,36 +157,51 @@ class _Training:
         self.draws, self.papers = run.stream(f"{phase}/batches"), schedule.halve_every is not None
         module.to(device=run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        decay = 0.0 if self.papers else schedule.weight_decay
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=schedule.learning_rate, weight_decay=decay)
-        self.average = Average(module, 0.0 if self.papers else schedule.average)
+        self.laps, self.steps, self.share = 0, 0, 1.0
+        self._begin()
         module.eval()
-        self.laps, self.steps, self.idle, self.points = 0, 0, 0, [(0, held_loss())]
+        self.points = [(0, held_loss())]
         self.best, self.kept = self.points[0][1], [p.detach().clone() for p in self.parameters]
         run.record_loss(phase, 0, self.best)
 
-    def lap(self) -> None:
-        """Once through the schedule; the first time, until nothing is gained any more.
+    def _begin(self) -> None:
+        """An optimiser and an average that know of the weights as they are."""
+        decay = 0.0 if self.papers else self.schedule.weight_decay
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=self.schedule.learning_rate, weight_decay=decay)
+        self.average = Average(self.module, 0.0 if self.papers else self.schedule.average)
 
-        A further lap begins with large steps, which undo some of what the last one gained: only its end says whether
-        more is to be had.
+    def lap(self, patient: bool) -> bool:
+        """Once through the schedule, if not ``patient`` until nothing is gained any more; whether it was gone through.
+
+        A further lap at the same rate begins with large steps, which undo some of what the last one gained: only its
+        end says whether more is to be had, so it asks for patience.
         """
         every = max(APART, math.ceil(self.schedule.steps / POINTS))
         self.laps += 1
+        self.idle, self.lowest = 0, math.inf
         again = f", lap {self.laps}" if self.laps > 1 else ""
         self.run.progress.start(f"training the {self.phase}{again}", self.schedule.steps)
+        whole = True
         for step in range(self.schedule.steps):
             self._step(step)
             if (step + 1) % every and step + 1 < self.schedule.steps:
                 continue
             self._look()
-            if self.idle >= PATIENCE and self.laps == 1 and not self.papers:
+            whole = patient or self.idle < PATIENCE
+            if not whole:
                 break
         self.run.progress.finish()
+        return whole
+
+    def slow_down(self) -> None:
+        """Back to the best weights, and on from there with smaller steps."""
+        self.restore()
+        self.share *= GENTLER
+        self._begin()
 
     def _step(self, step: int) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(step)
+            group["lr"] = self.share * self.schedule.rate(step)
         self.module.train()
         error = self.loss(self.draws)
         self.optimiser.zero_grad(set_to_none=True)
@@ -195,11 +213,16 @@ class _Training:
         self.run.progress.advance(1, "" if step % APART else f"loss {error.item():.4f}")
 
     def _look(self) -> None:
-        """At the hold-out, with the average of the weights."""
+        """At the hold-out, with the average of the weights.
+
+        Patience is with the lap, not with what is kept: a start from a closed form is better than what a lap first
+        makes of it, and a lap on its way back from there gains.
+        """
         self.average.swap()
         self.module.eval()
         now = self.held_loss()
-        self.idle = 0 if now < (1 - BETTER) * self.best else self.idle + 1
+        self.idle = 0 if now < (1 - BETTER) * self.lowest else self.idle + 1
+        self.lowest = min(now, self.lowest)
         if now < self.best:
             self.best, self.kept = now, [p.detach().clone() for p in self.parameters]
         self.average.swap()
@@ -207,7 +230,7 @@ class _Training:
         self.run.record_loss(self.phase, self.steps, self.best)
 
     @torch.no_grad()
-    def finish(self) -> float:
+    def restore(self) -> float:
         """Put the best weights in place; returns their loss on the hold-out."""
         for parameter, value in zip(self.parameters, self.kept, strict=True):
             parameter.copy_(value)
@@ -220,16 +243,24 @@ def train(
 ) -> float:
     """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
-    The moving average of the weights that does best on the hold-out is kept, the start included. The first lap ends
-    early when the hold-out gains nothing any more (never under the papers' schedule). Others follow, as many as
-    ``schedule.laps`` allows in all, while the loss has not settled.
+    The moving average of the weights that does best on the hold-out is kept, the start included. A lap ends early when
+    the hold-out gains nothing any more (never under the papers' schedule), and the next goes on from the best weights
+    with a tenth of the rate: large steps end on a plateau that smaller ones leave. Where a whole lap has not settled
+    the loss, another follows at the same rate. ``schedule.laps`` is how many there may be in all.
     """
     training = _Training(module, loss, held_loss, schedule, run, phase)
+    patient = training.papers
     for _ in range(1 if training.papers else max(1, schedule.laps)):
-        training.lap()
-        if converged(training.points):
+        before = training.best
+        whole = training.lap(patient)
+        if whole and converged(training.points):
             break
-    return training.finish()
+        if not whole:
+            if training.laps > 1 and training.best >= (1 - BETTER) * before:
+                break
+            training.slow_down()
+        patient = whole
+    return training.restore()
 
 
 def train_decoder(
