@@ -72,7 +72,7 @@ class Laboratory:
         panel = tuple(chain for chain in chains if chain)
         bench = Bench(self.run, self.roles.secrets, panel=panel if len(panel) > 1 else (), floors=self.floors)
         halves, victim = self.exported.split(at), self.scene.victim
-        chosen = entries([c.name for c in self.exported.cuts].index(at))
+        chosen = entries([c.name for c in self.exported.cuts()].index(at))
         for text, chain in zip(defences, chains, strict=True):
             begun = time.perf_counter()
             target = sw.Target(halves, chain, model=victim.name, source=victim.source, trained=victim.trained)
@@ -81,7 +81,8 @@ class Laboratory:
                 effort=EFFORT, out=self.folder(at, text), run=self.run, bench=bench, data=self.scene.data,
                 command=command, judge=False,
             )  # fmt: skip
-            print(f"{time.strftime('%X')} {at} {text}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+            took = time.perf_counter() - begun
+            print(f"{time.strftime('%X')} {at} {text}: {took:.0f} s", file=sys.stderr, flush=True)
 
 
 def take(runs: Path, at: str) -> bool:
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=60)
     given = parser.parse_args()
     laboratory = Laboratory(given.data, given.samples, given.runs)
-    for at in given.at or [cut.name for cut in laboratory.exported.cuts]:
+    for at in given.at or [cut.name for cut in laboratory.exported.cuts()]:
         missing = laboratory.missing(at, given.defences)
         if not missing or not take(given.runs, at):
             continue
