@@ -63,13 +63,19 @@ class Fit:
 
     def misfit(self, edge: Edge, batch: Samples, generator: Generator) -> Tensor:
         """Loss of the task if it is asked, and the distance of moments as far as they can be trusted; a scalar."""
+        loss = torch.zeros((), device=batch.images.device)
         sent = release(edge, self.chain, batch.images, generator)
-        loss = sent[0].new_zeros(())
         if self.asked:
-            loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, sent), batch)
+            quiet = sent if not self.chain.draws else release(edge, self.quiet, batch.images, generator)
+            loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, quiet), batch)
         if self.moments is None:
             return loss
         return loss + self.weight * self.moments.trust * self.moments.distance(sent, batch.labels)
+
+    @property
+    def quiet(self) -> Chain:
+        """What the defences do without drawing."""
+        return Chain(tuple(c for c in self.chain.channels if not getattr(c, "draws", True)))
 
     @torch.no_grad()
     def apart(self, edge: Edge, run: Run) -> float:
