@@ -40,10 +40,8 @@ class FloorOutcome:
 
 def answers(world: World, images: Tensor, released: str, draws: int, run: Run, role: str) -> Tensor:
     """Released answers (N, draws, classes) for ``images``, from defended draws like those on the wire."""
-    stream = run.stream(role)
-    return torch.stack(
-        [torch.cat([answer(o, released) for o in outputs(world, images, stream)]) for _ in range(draws)], 1
-    )
+    given = outputs(world, images, run.stream(role), draws)
+    return torch.cat([torch.stack([answer(output, released) for output in drawn], 1) for drawn in given])
 
 
 def floors(effort: str, observations: int) -> list[tuple[str, Any]]:

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitward.audit.world import BATCH, World
+from splitward.audit.computed import BATCH
+from splitward.audit.world import World
 from splitward.core.edge import Edge
 from splitward.core.knowledge import Samples, Task, as_tuple
 from splitward.core.run import Run

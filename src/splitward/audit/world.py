@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
+from splitward.audit.computed import BATCH, computed
 from splitward.core.defence import Chain
-from splitward.core.edge import Edge, Sender, release
+from splitward.core.edge import Edge, Sender
 from splitward.core.errors import ModelError
 from splitward.core.knowledge import Activations, Samples, Task
 from splitward.core.spec import TensorSpec
-
-BATCH = 256
-"""Images that pass through the device at once; it changes no number that is drawn per image."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,23 @@ def observe(world: World, images: Tensor, generator: Generator) -> Activations:
 
 
 @torch.no_grad()
-def outputs(world: World, images: Tensor, generator: Generator) -> list[Any]:
-    """The cloud's outputs for one fresh draw of ``images``, batch by batch."""
-    result = []
-    for batch in images.split(BATCH):
-        sent = release(world.edge, world.chain, batch, generator)
-        result.append(world.cloud(sent[0] if len(sent) == 1 else sent))
-    return result
+def outputs(world: World, images: Tensor, generator: Generator, draws: int = 1) -> Iterator[list[Any]]:
+    """The cloud's outputs for ``images``, batch by batch: for each batch, so many fresh draws."""
+    send = Sender(world.edge, world.chain, generator)
+    if world.chain.at("input"):
+        sent = ([send.draw(send.compute(batch)) for _ in range(draws)] for batch in images.split(BATCH))
+    else:
+        sent = ([send.draw(parts) for _ in range(draws)] for parts in computed(world.edge, images))
+    for drawn in sent:
+        yield [world.cloud(parts[0] if len(parts) == 1 else parts) for parts in drawn]
 
 
 @torch.no_grad()
 def accuracy(world: World, samples: Samples, generator: Generator) -> float:
     """Share of right answers in [0, 1], one fresh draw of the defence for each sample."""
-    right = 0.0
-    for index in torch.arange(len(samples), device=samples.images.device).split(BATCH):
-        batch = samples[index]
-        right += float(world.task.correct(outputs(world, batch.images, generator)[0], batch).sum())
+    batches = torch.arange(len(samples), device=samples.images.device).split(BATCH)
+    given = outputs(world, samples.images, generator)
+    right = sum(float(world.task.correct(out, samples[i]).sum()) for i, (out,) in zip(batches, given, strict=True))
     return right / len(samples)
 
 
