@@ -75,7 +75,8 @@ class Bench:
 
     ``panel``: the defences of a sweep for which an attack that can (``prepare_several``) is prepared all at once, by
     those who know of them; never under a query budget. It is part of the address of all that follows from it.
-    ``crossed``: by the key of a world, what a real device of it sent for the secrets.
+    ``crossed``: by the key of a world, what a real device of it sent for the secrets. ``accuracies``: of the task, by
+    the key of an undefended world, on the samples that are held out beside these secrets.
     """
 
     run: Run
@@ -85,6 +86,7 @@ class Bench:
     floors: dict[str, Any] = field(default_factory=dict)
     judges: dict[str, Any] = field(default_factory=dict)
     crossed: dict[str, Activations] = field(default_factory=dict)
+    accuracies: dict[str, float] = field(default_factory=dict)
     _prepared: dict[str, _Prepared] = field(default_factory=dict)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _controls: dict[str, Control] = field(default_factory=dict)

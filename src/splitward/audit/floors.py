@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,9 @@ from splitward.core.run import Run
 from splitward.core.task import answer
 
 DRAWS = 4
-"""Defended draws of the answer for each public image: the floor trains on answers as noisy as it will see."""
+"""Defended draws of the answer for each public image: the floor trains on answers as noisy as it will see ..."""
+ANSWERS = 8192
+"""... fewer where the public images are so many that these are reached with fewer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +77,9 @@ class Release:
         if self.kind == "none":
             return None
         k = self.world.observations
-        draws = max(k, DRAWS) if self.world.chain else k
-        return answers(self.world, self.world.public.images, self.kind, draws, self.run, "answers/public")
+        images = self.world.public.images
+        draws = max(k, min(DRAWS, math.ceil(ANSWERS / len(images)))) if self.world.chain else k
+        return answers(self.world, images, self.kind, draws, self.run, "answers/public")
 
     @functools.cached_property
     def theirs(self) -> Tensor | None:

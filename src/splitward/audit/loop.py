@@ -339,7 +339,7 @@ def audit(
     state = _Audit(target, cast_, settings, run, bench, Path(out) if out is not None else None)
     trials = plan(entries, bool(target.defence))
     run.progress.start(f"{target.halves.cut.name}, {target.chain}", len(trials) + 2)
-    measured = task_accuracy(state.world, cast_.held_out, run)
+    measured = task_accuracy(state.world, cast_.held_out, run, bench.accuracies)
     run.progress.advance(1, "floors")
     reached = state.floors(cast_)
     done = state.trials(trials)

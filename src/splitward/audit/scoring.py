@@ -30,10 +30,16 @@ def foreign_scales() -> dict[str, schema.Scale]:
     return {n: schema.Scale(unit=m.unit, higher_is_closer=m.higher_is_closer) for n, m in foreign.items()}
 
 
-def task_accuracy(world: World, held_out: Samples, run: Run) -> schema.Accuracy | None:
-    """With and without the defence; None where the samples lack what the task is judged by."""
+def task_accuracy(world: World, held_out: Samples, run: Run, known: dict[str, float]) -> schema.Accuracy | None:
+    """With and without the defence; None where the samples lack what the task is judged by.
+
+    ``known``: accuracies on these samples by the key of the world; an undefended one serves every defence of a sweep.
+    """
+    clean = world.undefended()
     try:
-        undefended = accuracy(world.undefended(), held_out, run.stream("accuracy"))
+        if clean.key not in known:
+            known[clean.key] = accuracy(clean, held_out, run.stream("accuracy"))
+        undefended = known[clean.key]
         defended = accuracy(world, held_out, run.stream("accuracy")) if world.chain else undefended
     except SplitwardError:
         return None
