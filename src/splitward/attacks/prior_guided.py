@@ -15,6 +15,7 @@ from splitward.attacks._exact import solve_affine
 from splitward.attacks._likelihood import Likelihood
 from splitward.attacks._posterior import make_likelihood
 from splitward.attacks._reading import refuse_not_finite
+from splitward.attacks._training import WINDOW, structural_similarity
 from splitward.attacks.inverse_network import InverseNetwork, LearnedInverse
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge
@@ -205,17 +206,21 @@ class Guided:
         return descend(objective, centre, self.descent, run, "correction")[0]
 
     def tuned(self, sent: Activations, truth: Tensor) -> Inverter:
-        """What recovers ``truth`` (T, C, H, W; public) best from ``sent``, in dB: a rate and a weight, or none.
+        """What recovers ``truth`` (T, C, H, W; public) best from ``sent``: a rate and a weight, or none.
 
-        All weights are tried in one batch, with a third of the steps.
+        Judged by squared error and by 1 - SSIM, relative to what they were: a correction that gains a decibel and loses
+        the picture's structure is none. All weights are tried in one batch, with a third of the steps.
         """
         repeated = tuple(part.repeat(len(WEIGHTS), *[1] * (part.ndim - 1)) for part in sent)
         centre, weights = self.learned(sent), torch.tensor(WEIGHTS).repeat_interleave(len(truth))
         centres = centre.repeat(len(WEIGHTS), 1, 1, 1)
 
         def error(guess: Tensor) -> Tensor:
-            away = guess.view(-1, *truth.shape) - truth
-            return away.square().flatten(2).mean(2).clamp_min(1e-10).log().mean(1)
+            known = truth.repeat(len(guess) // len(truth), 1, 1, 1)
+            away = (guess - known).square().flatten(1).mean(1).clamp_min(1e-10).log()
+            if min(truth.shape[-2:]) >= WINDOW:
+                away = away + (1 - structural_similarity(guess, known)).clamp_min(1e-6).log()
+            return away.view(-1, len(truth)).mean(1)
 
         best, chosen = float(error(centre)), None
         for rate, blur in PACES:
