@@ -264,8 +264,7 @@ def test_a_further_lap_is_judged_at_its_end_and_not_by_how_it_begins():
     assert not converged(run.trace["phase"])
 
 
-@pytest.mark.parametrize("laps", [1, 3])
-def test_a_training_that_large_steps_have_stalled_goes_on_with_smaller_ones(laps):
+def test_a_training_that_large_steps_have_stalled_goes_on_with_smaller_ones():
     """Batches so noisy that the weights wander at the full rate and get no nearer to what is right."""
     module, run = nn.Linear(64, 1, bias=False), Run(0, torch.device("cpu"))
     nn.init.constant_(module.weight, 8.0)
@@ -275,18 +274,24 @@ def test_a_training_that_large_steps_have_stalled_goes_on_with_smaller_ones(laps
         visited.append(module.weight.detach().clone())
         return (module.weight - 4 * torch.randn(1, 64, generator=generator)).square().mean()
 
-    schedule = Schedule(800, 1, 0.5, weight_decay=0.0, average=0.0, laps=laps)
+    schedule = Schedule(800, 1, 0.5, weight_decay=0.0, average=0.0)
     best = train(module, loss, lambda: module.weight.square().mean().item(), schedule, run, "phase")
     points = run.trace["phase"]
     assert best == points[-1][1] == module.weight.square().mean().item()
     stalled, plateau = next(now for now, past in zip(points[PATIENCE:], points, strict=False) if now[1] == past[1])
-    if laps == 1:
-        assert len(visited) == stalled < 800
-        return
     moves = [float((after - before).abs().max()) for before, after in pairwise(visited)]
+    assert stalled < 500
     assert torch.equal(visited[stalled], visited[stalled - 50 * PATIENCE])  # on from the best weights
     assert max(moves[stalled:]) < 0.2 * max(moves[: stalled - 1])
-    assert best < 0.1 * plateau
+    assert best < 0.3 * plateau
+    assert len(visited) <= 800
+
+
+def test_a_training_that_gains_nothing_with_small_steps_either_ends():
+    """What the hold-out says does not depend on the weights."""
+    module, run = nn.Linear(1, 1), Run(0, torch.device("cpu"))
+    train(module, lambda _: module.weight.square().sum(), lambda: 1.0, Schedule(800, 1, 0.1), run, "phase")
+    assert run.trace["phase"][-1][0] == 2 * PATIENCE * 50 + 50
 
 
 def test_the_schedules_rates():

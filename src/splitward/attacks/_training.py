@@ -48,8 +48,7 @@ class Source(Protocol):
 class Schedule:
     """How long and how fast: AdamW, a linear warm-up, then a cosine to zero; an average of the weights is kept.
 
-    ``laps``: how often at most, while the loss has not settled or large steps have gained nothing; the papers' is gone
-    through once.
+    ``laps``: how often at most, while the loss has not settled; the papers' is gone through once.
     """
 
     steps: int
@@ -170,33 +169,35 @@ class _Training:
         self.optimiser = torch.optim.AdamW(self.parameters, lr=self.schedule.learning_rate, weight_decay=decay)
         self.average = Average(self.module, 0.0 if self.papers else self.schedule.average)
 
-    def lap(self, patient: bool) -> bool:
-        """Once through the schedule, if not ``patient`` until nothing is gained any more; whether it was gone through.
+    def lap(self) -> None:
+        """Once through the schedule. The first lap goes on with smaller steps where large ones gain nothing any more,
+        and ends where these gain nothing either.
 
-        A further lap at the same rate begins with large steps, which undo some of what the last one gained: only its
-        end says whether more is to be had, so it asks for patience.
+        A further lap begins with larger steps than the last one ended with, which undo some of what was gained: only
+        its end says whether more is to be had.
         """
         every = max(APART, math.ceil(self.schedule.steps / POINTS))
         self.laps += 1
         self.idle, self.lowest = 0, math.inf
         again = f", lap {self.laps}" if self.laps > 1 else ""
         self.run.progress.start(f"training the {self.phase}{again}", self.schedule.steps)
-        whole = True
         for step in range(self.schedule.steps):
             self._step(step)
             if (step + 1) % every and step + 1 < self.schedule.steps:
                 continue
             self._look()
-            whole = patient or self.idle < PATIENCE
-            if not whole:
+            if self.idle < PATIENCE or self.laps > 1 or self.papers:
+                continue
+            if self.share < 1:
                 break
+            self._slow_down()
         self.run.progress.finish()
-        return whole
 
-    def slow_down(self) -> None:
+    def _slow_down(self) -> None:
         """Back to the best weights, and on from there with smaller steps."""
         self.restore()
         self.share *= GENTLER
+        self.idle = 0
         self._begin()
 
     def _step(self, step: int) -> None:
@@ -243,23 +244,16 @@ def train(
 ) -> float:
     """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
-    The moving average of the weights that does best on the hold-out is kept, the start included. A lap ends early when
-    the hold-out gains nothing any more (never under the papers' schedule), and the next goes on from the best weights
-    with a tenth of the rate: large steps end on a plateau that smaller ones leave. Where a whole lap has not settled
-    the loss, another follows at the same rate. ``schedule.laps`` is how many there may be in all.
+    The moving average of the weights that does best on the hold-out is kept, the start included. Where large steps gain
+    nothing any more, the rest of the lap goes on from the best weights with a tenth of the rate: large steps end on a
+    plateau that smaller ones leave. Further laps follow, as many as ``schedule.laps`` allows in all, while the loss has
+    not settled. The papers' schedule is gone through once, whatever it leaves.
     """
     training = _Training(module, loss, held_loss, schedule, run, phase)
-    patient = training.papers
     for _ in range(1 if training.papers else max(1, schedule.laps)):
-        before = training.best
-        whole = training.lap(patient)
-        if whole and converged(training.points):
+        training.lap()
+        if converged(training.points):
             break
-        if not whole:
-            if training.laps > 1 and training.best >= (1 - BETTER) * before:
-                break
-            training.slow_down()
-        patient = whole
     return training.restore()
 
 
