@@ -1,5 +1,7 @@
 """What an edge computes for many images is computed once, as long as neither has changed."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
@@ -66,7 +68,7 @@ def test_a_change_is_seen(edge, images, change):
 
 
 def test_what_is_too_large_is_computed_anew(edge, images, monkeypatch):
-    monkeypatch.setattr(module, "BYTES", 4 * 2 * 16 * (BATCH + 2))
+    monkeypatch.setattr(module, "BYTES", 2 * 4 * 2 * 16 * (BATCH + 2))
     first, second = whole(edge, images), whole(edge, images)
     assert edge.body.calls == 4
     assert torch.equal(first, second)
@@ -76,3 +78,29 @@ def test_images_that_were_not_gone_through_are_not_kept(edge, images):
     next(iter(computed(edge, images)))
     assert len(whole(edge, images)) == len(images)
     assert edge.body.calls == 3
+
+
+def test_the_oldest_sets_make_room_and_another_edge_for_all(edge, images, monkeypatch):
+    monkeypatch.setattr(module, "BYTES", 2 * 4 * 2 * 16 * (BATCH + 3))  # of two sets
+    sets = [images, images + 1, images + 2]
+    for one in sets:
+        whole(edge, one)
+    assert edge.body.calls == 6
+    whole(edge, sets[1])
+    whole(edge, sets[2])
+    assert edge.body.calls == 6
+    whole(edge, sets[0])
+    assert edge.body.calls == 8
+    other = Edge(Normalise(), Counted()).eval()
+    assert torch.allclose(whole(other, sets[0]), other(sets[0]), atol=1e-6)
+    assert torch.allclose(whole(edge, sets[0]), edge(sets[0]), atol=1e-6)
+    assert edge.body.calls == 8 + 2 + 1
+
+
+def test_nothing_is_kept_of_an_edge_that_is_gone(images):
+    edge = Edge(Normalise(), Counted()).eval()
+    whole(edge, images)
+    assert module._memory.sets
+    del edge
+    gc.collect()
+    assert not module._memory.sets

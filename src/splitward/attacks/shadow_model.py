@@ -20,7 +20,7 @@ from splitward.attacks._training import Schedule, invert, picture_loss, train, t
 from splitward.attacks.inverse_network import CLOSED_FORM, InverseNetwork
 from splitward.attacks.rmle import RMLE
 from splitward.core.defence import Chain
-from splitward.core.edge import Edge, release
+from splitward.core.edge import Edge, Sender, release
 from splitward.core.errors import AttackError
 from splitward.core.knowledge import QueryFree, Samples
 from splitward.core.protocols import Inverter
@@ -64,10 +64,12 @@ class Fit:
     def misfit(self, edge: Edge, batch: Samples, generator: Generator) -> Tensor:
         """Loss of the task if it is asked, and the distance of moments as far as they can be trusted; a scalar."""
         loss = torch.zeros((), device=batch.images.device)
-        sent = release(edge, self.chain, batch.images, generator)
+        device, quiet = Sender(edge, self.chain, generator), Sender(edge, self.quiet, generator)
+        parts = device.compute(batch.images)
         if self.asked:
-            quiet = sent if not self.chain.draws else release(edge, self.quiet, batch.images, generator)
-            loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, quiet), batch)
+            undisturbed = quiet.compute(batch.images) if self.chain.at("input") else parts
+            loss = self.knowledge.task.loss(run_cloud(self.knowledge.cloud, quiet.draw(undisturbed)), batch)
+        sent = device.draw(parts)
         if self.moments is None:
             return loss
         return loss + self.weight * self.moments.trust * self.moments.distance(sent, batch.labels)

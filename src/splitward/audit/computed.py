@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,10 +13,8 @@ from splitward.core.edge import Edge
 
 BATCH = 256
 """Images that pass through the device at once; it changes no number that is drawn per image."""
-BYTES = 2**29
-"""Of the activations of one set of images, at most. The deeper an edge, the longer it takes and the less it sends."""
-SETS = 3
-"""Sets of images whose activations are kept for an edge: the public ones, the held-out ones, a line-up."""
+BYTES = 2**30
+"""Of the activations that are kept, at most. The deeper an edge, the longer it takes and the less it sends."""
 
 
 @dataclass(frozen=True)
@@ -25,32 +22,62 @@ class _Known:
     images: Tensor
     state: tuple[int, ...]  # of the images and of the edge's tensors
     parts: list[tuple[Tensor, ...]]
+    size: int  # bytes of the parts
 
 
-_known: WeakKeyDictionary[Edge, deque[_Known]] = WeakKeyDictionary()
+@dataclass
+class _Memory:
+    """Of one edge, the last that was asked, while it lives: a sweep goes from cut to cut."""
+
+    edge: weakref.ref[Edge] | None = None
+    sets: list[_Known] = field(default_factory=list)
+
+    def of(self, edge: Edge, images: Tensor) -> _Known | None:
+        """What is known of these images; what a change of the edge or of the images has made wrong is forgotten."""
+        if not self.is_of(edge):
+            self.edge, self.sets = weakref.ref(edge, self._forget), []
+        self.sets = [known for known in self.sets if known.state == _state(edge, known.images)]
+        return next((known for known in self.sets if _equal(known.images, images)), None)
+
+    def keep(self, edge: Edge, known: _Known) -> None:
+        """Keep a set, in the place of the oldest ones where there is no room."""
+        if not self.is_of(edge):
+            return
+        self.sets.append(known)
+        while sum(one.size for one in self.sets) > BYTES:
+            self.sets.pop(0)
+
+    def is_of(self, edge: Edge) -> bool:
+        """Whether it is this edge's."""
+        return self.edge is not None and self.edge() is edge
+
+    def _forget(self, _: object) -> None:
+        self.sets = []
+
+
+_memory = _Memory()
 
 
 @torch.no_grad()
 def computed(edge: Edge, images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """``edge(images)``, (N, C, H, W) to tensors of (B, *shape), batch by batch; the caller may change them."""
-    kept = _known.setdefault(edge, deque(maxlen=SETS))
-    for known in kept:
-        if known.state == _state(edge, known.images) and _equal(known.images, images):
-            yield from (tuple(part.clone() for part in parts) for parts in known.parts)
-            return
+    known = _memory.of(edge, images)
+    if known is not None:
+        yield from (tuple(part.clone() for part in parts) for parts in known.parts)
+        return
     fresh: list[tuple[Tensor, ...]] = []
     size = 0
     for batch in images.split(BATCH):
         activation = edge(batch)
         parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
         size += sum(part.numel() * part.element_size() for part in parts)
-        if size <= BYTES:
+        if size <= BYTES // 2:
             fresh.append(tuple(part.clone() for part in parts))
-        elif fresh:
+        else:
             fresh.clear()
         yield parts
-    if 0 < size <= BYTES:
-        kept.append(_Known(images, _state(edge, images), fresh))
+    if size <= BYTES // 2:
+        _memory.keep(edge, _Known(images, _state(edge, images), fresh, size))
 
 
 def _state(edge: Edge, images: Tensor) -> tuple[int, ...]:
