@@ -129,7 +129,7 @@ class ErrorLaw:
 def unrest(images: Tensor) -> Tensor:
     """The range (largest less smallest value) of each pixel's 3 x 3 neighbourhood; (N, C, H, W) to the same."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    return F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1)
+    return (F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1)).contiguous()
 
 
 @dataclass(frozen=True)
