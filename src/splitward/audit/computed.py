@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from splitward.core.edge import Edge
+from splitward.core.knowledge import as_tuple
 
 BATCH = 256
 """Images that pass through the device at once; it changes no number that is drawn per image."""
@@ -68,8 +69,7 @@ def computed(edge: Edge, images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     fresh: list[tuple[Tensor, ...]] = []
     size = 0
     for batch in images.split(BATCH):
-        activation = edge(batch)
-        parts = (activation,) if isinstance(activation, Tensor) else tuple(activation)
+        parts = as_tuple(edge(batch))
         size += sum(part.numel() * part.element_size() for part in parts)
         if size <= BYTES // 2:
             fresh.append(tuple(part.clone() for part in parts))
