@@ -12,9 +12,10 @@ from torch import nn
 from splitward.attacks._affine import identify
 from splitward.attacks._decoders import Decoder, ScriptDecoder
 from splitward.attacks._linear import GlobalLinear, LocalLinear, centred
-from splitward.attacks._reading import canvas, read, stride_of
+from splitward.attacks._reading import canvas, read, stride_of, unflattened
 from splitward.attacks._training import (
     PATIENCE,
+    Pairs,
     Schedule,
     augment,
     invert,
@@ -61,19 +62,20 @@ def test_is_sized_from_shapes_alone(image, specs, sets):
 
 
 @pytest.mark.parametrize(("image", "specs"), SHAPES)
-def test_starts_from_the_linear_path_which_beats_the_mean(image, specs):
+def test_starts_from_the_mean_or_a_linear_picture_which_beats_it(image, specs):
     pixels = torch.rand(40, *image, generator=torch.Generator().manual_seed(1))
     sent = draws(specs, 40, 1)
     sent = tuple(
         s + 3 * pixels.mean((1, 2, 3)).view(-1, 1, *[1] * len(shape)) for s, shape in zip(sent, specs, strict=True)
     )
     decoder = Decoder(tuple(TensorSpec(s) for s in specs), TensorSpec(image), width=8)
-    decoder.standardise.fit(sent)
     held = tuple(s[:8] for s in sent), pixels[:8]
-    loss = decoder.fit_linear(tuple(s[8:] for s in sent), pixels[8:], held)
-    mean = pixels[8:].mean(0)
-    assert loss <= 1.001 * float((held[1] - mean).square().mean())
-    assert torch.allclose((invert(decoder, held[0]) - held[1]).square().mean(), torch.tensor(loss), rtol=1e-3)
+    decoder.learn_closed_forms(Pairs(tuple(s[8:] for s in sent), pixels[8:], torch.arange(32) % 2), held)
+    mean = (held[1] - pixels[8:].mean(0)).square().mean()
+    linear = (decoder.linear_picture(decoder.standardise(held[0])).clamp(0, 1) - held[1]).square().mean()
+    assert linear <= 1.001 * mean
+    start = (invert(decoder, held[0]) - held[1]).square().mean()
+    assert torch.allclose(start, linear if decoder.adds else mean, rtol=1e-3)
 
 
 @pytest.mark.parametrize("sets", [False, True])
@@ -318,3 +320,24 @@ def test_the_scripts_decoders_are_those_of_the_release(image, shape, parameters)
     assert out.shape[1:] == image
     with pytest.raises(NotApplicable, match="one feature map"):
         ScriptDecoder((TensorSpec((10,)),), TensorSpec(image))
+
+
+def test_a_flattened_map_is_read_as_the_map():
+    """Two blurred views of an image, flattened; and a dense layer's mixture of all pixels, which is no map."""
+    generator = torch.Generator().manual_seed(0)
+    image, pixels = TensorSpec((1, 12, 12)), torch.rand(300, 1, 12, 12, generator=generator)
+    maps = nn.functional.avg_pool2d(pixels, 2) @ torch.rand(6, 6, generator=generator).div(20).add(torch.eye(6))
+    maps = torch.cat([maps, 1 - maps.sqrt(), torch.rand(300, 1, 6, 6, generator=generator)], 1)
+    flat = maps.flatten(1)[:, None]
+    assert unflattened((TensorSpec((108,)),), image, (flat,), pixels) == (TensorSpec((3, 6, 6)),)
+    dense = (flat @ torch.randn(108, 108, generator=generator)).relu()
+    assert unflattened((TensorSpec((108,)),), image, (dense,), pixels) == (TensorSpec((108,)),)
+    assert unflattened((TensorSpec((3, 6, 6)),), image, (maps[:, None],), pixels) == (TensorSpec((3, 6, 6)),)
+    assert unflattened((TensorSpec((7,)),), image, (flat[..., :7],), pixels) == (TensorSpec((7,)),)
+
+
+def test_a_decoder_reshapes_what_was_flattened():
+    decoder = Decoder((TensorSpec((3, 6, 6)),), TensorSpec((1, 12, 12)), width=8)
+    nn.init.normal_(decoder.last.weight)
+    maps = torch.randn(5, 2, 3, 6, 6)
+    assert torch.equal(decoder((maps,)), decoder((maps.flatten(2),)))

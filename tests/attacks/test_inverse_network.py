@@ -94,7 +94,7 @@ def test_what_is_asked_anew_stays_a_pair_and_leaves_the_public_images_alone(scen
     source = _asking.Interview(knowledge, 1, 0.2, 10**6, run)
     before, draws = source.originals.clone(), run.stream("test")
     seen = torch.cat([source.batch(64, draws)[1] for _ in range(20)])
-    for (activation,), pixels in (source.batch(64, draws) for _ in range(3)):
+    for (activation,), pixels, _ in (source.batch(64, draws) for _ in range(3)):
         assert torch.allclose(activation[:, 0], knowledge.query(pixels)[0], atol=1e-5)
     assert torch.equal(source.originals, before)  # so that what is augmented was never augmented before
     assert len(seen.flatten(1).unique(dim=0)) > 2 * len(scene.public)

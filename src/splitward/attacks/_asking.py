@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from splitward.attacks._training import augment
+from splitward.attacks._training import Pairs, augment
 from splitward.core.errors import NotApplicable
 from splitward.core.knowledge import Activations, BlackBox, Oracle
 from splitward.core.run import Run
@@ -128,12 +128,16 @@ class Interview:
         """The hold-out: (activations, pixels)."""
         return self._held
 
-    def first(self, count: int) -> tuple[Activations, Tensor]:
+    def _pairs(self, sent: Activations, index: Tensor, pixels: Tensor) -> Pairs:
+        """Pairs of the images with the numbers ``index``, some of which are one original, augmented."""
+        return Pairs(sent, pixels, index % len(self.originals) % 2)
+
+    def first(self, count: int) -> Pairs:
         """The first ``count`` training pairs, or as many as memory allows: what closed forms are fitted to."""
         images = self.images[: max(1, min(count, int(self.share * SAMPLE_BYTES / self.bytes)))]
-        if not self.kept:
-            return ask(self.query, images, self.draws), images
-        return tuple(a[: len(images)] for a in self._known(len(images))), images
+        sent = self._known(len(images)) if self.kept else ask(self.query, images, self.draws)
+        index = torch.arange(len(images), device=images.device)
+        return self._pairs(tuple(a[: len(images)] for a in sent), index, images)
 
     def _known(self, count: int) -> Activations:
         """Kept answers for at least the first ``count`` images; what is not known yet is asked."""
@@ -152,7 +156,7 @@ class Interview:
         for kept, new in zip(self._answers or (), ask(self.query, pixels, self.draws), strict=True):
             kept[index] = new
 
-    def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
+    def batch(self, count: int, generator: Generator) -> Pairs:
         """``count`` random pairs, of k observations each."""
         device = self.images.device
         index = torch.randint(len(self.images), (count,), generator=generator, device=device)
@@ -161,11 +165,11 @@ class Interview:
             k = int(torch.randint(1, k + 1, (), generator=generator, device=device))
         if not self.kept:
             pixels = augment(self.images[index], self.shift, generator)
-            return ask(self.query, pixels, k), pixels
+            return self._pairs(ask(self.query, pixels, k), index, pixels)
         answers = self._known(len(self.images))
         if self.renewed:
             self._renew(index[: max(1, count // ANEW)].unique(), generator)
         have = answers[0].shape[1]
         chosen = torch.rand(have, generator=generator, device=device).argsort()[:k]
         chosen = chosen[torch.arange(k, device=device) % len(chosen)]
-        return tuple(a[index[:, None], chosen] for a in answers), self.images[index]
+        return self._pairs(tuple(a[index[:, None], chosen] for a in answers), index, self.images[index])

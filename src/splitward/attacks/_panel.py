@@ -13,11 +13,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from splitward.attacks._asking import Interview
-from splitward.attacks._decoders import Decoder
+from splitward.attacks._decoders import Decoder, linear_loss
 from splitward.attacks._training import Schedule, invert, train
 from splitward.core.run import Run, supports_bfloat16
 
-SHARED = ("stems", "trunk", "rise", "refine", "last")
+SHARED = ("stems", "glimpse", "trunk", "rise", "refine", "last")
 """The parts of a decoder that all share."""
 AT_ONCE = 6
 """Defences in one batch, at most: the batch is divided among them."""
@@ -60,30 +60,33 @@ def train_panel(
 ) -> float:
     """Train the decoders, each on pairs of its own source, by ``compare`` (guess, truth).
 
-    Each counts by its loss relative to that of its linear path, or a strong defence, whose loss is large whatever is
-    learnt, would drown a weak one. Returns the mean of that over the hold-outs.
+    Each counts by its loss relative to that of its linear picture, or a strong defence, whose loss is large whatever is
+    learnt, would drown a weak one. Returns the mean of that over the hold-outs. All add to their linear pictures, or
+    none: what is added is made by weights that they share.
     """
     for decoder, source in zip(panel, sources, strict=True):
         decoder.to(run.device)
         pairs = source.first(max(1, min(CLOSED_FORM, CLOSED_FORMS // len(sources))))
-        decoder.standardise.fit(pairs[0])
-        decoder.fit_linear(*pairs, source.held())
+        decoder.learn_closed_forms(pairs, source.held())
     low = supports_bfloat16(run.device)
 
     def held(decoder: nn.Module, source: Interview) -> float:
         activations, truth = source.held()
         return float(compare(invert(decoder, activations), truth))
 
-    start = [held(decoder, source) for decoder, source in zip(panel, sources, strict=True)]
+    adds = any(decoder.adds for decoder in panel)  # where it helps, it helps more than it harms elsewhere
+    for decoder in panel:
+        decoder.adds = adds
+    start = [linear_loss(decoder, source.held(), compare) for decoder, source in zip(panel, sources, strict=True)]
 
     def loss(generator: Generator) -> Tensor:
         device = sources[0].images.device
         chosen = torch.randperm(len(sources), generator=generator, device=device)[:AT_ONCE].tolist()
         errors = []
         for i in chosen:
-            sent, pixels = sources[i].batch(max(1, schedule.batch // len(chosen)), generator)
+            sent, pixels, half = sources[i].batch(max(1, schedule.batch // len(chosen)), generator)
             with torch.autocast(run.device.type, torch.bfloat16, enabled=low):
-                guess = panel[i](sent)
+                guess = panel[i](sent, half)
             errors.append(compare(guess.float(), pixels) / start[i])
         return torch.stack(errors).mean()
 
@@ -91,4 +94,7 @@ def train_panel(
         errors = [held(d, source) / first for d, source, first in zip(panel, sources, start, strict=True)]
         return sum(errors) / len(errors)
 
-    return train(nn.ModuleList(panel), loss, held_loss, schedule, run, "decoder")
+    wrong = train(nn.ModuleList(panel), loss, held_loss, schedule, run, "decoder", known=1.0)
+    for decoder, source, linear in zip(panel, sources, start, strict=True):
+        decoder.alone = linear < held(decoder, source)
+    return wrong

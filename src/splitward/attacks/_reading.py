@@ -6,12 +6,19 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splitward.core.errors import AttackError
 from splitward.core.knowledge import Activations
 from splitward.core.spec import TensorSpec
 
+LOOKED_AT = 512
+"""Pairs, at most, that tell whether a vector is a flattened map."""
+LOCAL = 1.5
+"""How much better the numbers of a position are correlated with what is there than with what is elsewhere, from which
+on they are taken for a map. Right readings: 2.1 (CIFAR CNN, pool3), 2.8 (LeNet-5, pool2, with and without noise);
+wrong ones, and fully connected layers: 0.8 to 1.3."""
 VECTOR_GRID = 8
 """Positions per side, at most, of the coarse map that a vector is spread over."""
 
@@ -85,15 +92,50 @@ def canvas(readings: list[Reading], image: TensorSpec) -> tuple[int, tuple[int, 
     return stride, (math.ceil(image.shape[-2] / stride), math.ceil(image.shape[-1] / stride))
 
 
+def locality(values: Tensor, pixels: Tensor, grid: tuple[int, int]) -> float:
+    """How much better numbers (N, L), read as a map of ``grid``, are correlated with the brightness of the pixels below
+    their own position than with that below the others: the ratio of the mean squared correlations."""
+    seen = F.adaptive_avg_pool2d(pixels.mean(1, keepdim=True), grid).flatten(1)
+    values, seen = (x - x.mean(0) for x in (values, seen))
+    values, seen = (x / x.square().mean(0).sqrt().clamp_min(1e-6) for x in (values, seen))
+    places = seen.shape[1]
+    related = (values.T @ seen / len(seen)).square().view(-1, places, places).mean(0)
+    own = related.diagonal().sum()
+    elsewhere = (related.sum() - own) / (places - 1)
+    return float(own / elsewhere.clamp_min(1e-12))
+
+
+def unflattened(
+    specs: tuple[TensorSpec, ...], image: TensorSpec, activations: Activations, pixels: Tensor
+) -> tuple[TensorSpec, ...]:
+    """``specs``, with the shape of a map for each vector whose numbers turn out to be one, flattened.
+
+    A flattened map tells no less than the map. ``activations``, each (N, k, *shape), are those of ``pixels``.
+    """
+    height, width = image.shape[-2:]
+    found = []
+    for spec, part in zip(specs, activations, strict=True):
+        grids = [(h, h * width // height) for h in range(2, height + 1) if h * width % height == 0]
+        grids = [(h, w) for h, w in grids if w > 1 and spec.elements % (h * w) == 0]
+        if read(spec, image).layout != "vector" or not grids or len(pixels) < 2:
+            found.append(spec)
+            continue
+        values = part.mean(1).flatten(1).float()
+        best = max(grids, key=lambda grid: locality(values, pixels, grid))
+        local = locality(values, pixels, best) >= LOCAL
+        found.append(TensorSpec((spec.elements // (best[0] * best[1]), *best)) if local else spec)
+    return tuple(found)
+
+
 class Standardise(nn.Module):
-    """Each tensor to mean 0 and variance 1: per channel of a map, per number of a vector.
+    """Each tensor in the shape of its reading, to mean 0 and variance 1: per channel of a map, per number of a vector.
 
     The statistics are those of public (defended) activations; entries that hardly vary are not blown up.
     """
 
     def __init__(self, readings: list[Reading]) -> None:
         super().__init__()
-        self.axes = []
+        self.axes, self.shapes = [], [reading.spec.shape for reading in readings]
         for i, reading in enumerate(readings):
             shape = reading.spec.shape
             over = {"map": (-1, -2), "map-last": (-2, -3), "tokens": (-2,), "vector": ()}[reading.layout]
@@ -104,7 +146,7 @@ class Standardise(nn.Module):
 
     def fit(self, activations: Activations) -> None:
         """Take the statistics from ``activations``, each (N, k, *shape)."""
-        for i, part in enumerate(activations):
+        for i, part in enumerate(self._shaped(activations)):
             axes = (0, 1, *(part.ndim + axis for axis in self.axes[i]))
             mean = part.mean(axes, keepdim=True)[0, 0]
             std = (part - mean).square().mean(axes, keepdim=True)[0, 0].sqrt()
@@ -116,9 +158,11 @@ class Standardise(nn.Module):
 
     def forward(self, activations: Activations) -> Activations:
         """(N, k, *shape) each, standardised."""
-        return tuple(
-            (part - getattr(self, f"mean{i}")) * getattr(self, f"scale{i}") for i, part in enumerate(activations)
-        )
+        shaped = self._shaped(activations)
+        return tuple((part - getattr(self, f"mean{i}")) * getattr(self, f"scale{i}") for i, part in enumerate(shaped))
+
+    def _shaped(self, activations: Activations) -> Activations:
+        return tuple(part.reshape(*part.shape[:2], *s) for part, s in zip(activations, self.shapes, strict=True))
 
 
 def refuse_not_finite(activations: Activations) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from splitward.attacks._training import augment
+from splitward.attacks._training import Pairs, augment
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge, release
 from splitward.core.errors import NotApplicable
@@ -68,19 +68,22 @@ class Shadows:
         pixels = self.unseen.images
         return self.through(self.edges[-1], pixels, self.observations, self.draws), pixels
 
-    def sample(self, count: int) -> tuple[Activations, Tensor]:
+    def sample(self, count: int) -> Pairs:
         """Pairs of all edges that are learnt from, ``count`` at most: what closed forms are fitted to."""
         learnt = self.edges[:-1] or self.edges
         share = min(count // len(learnt), len(self.pictures), max(64, SAMPLE_NUMBERS // self.numbers))
         pixels = self.pictures.images[:share]
         given = [self.through(edge, pixels, self.observations, self.draws) for edge in learnt]
-        return tuple(torch.cat(parts) for parts in zip(*given, strict=True)), pixels.repeat(len(learnt), 1, 1, 1)
+        sent = tuple(torch.cat(parts) for parts in zip(*given, strict=True))
+        half = torch.arange(share, device=pixels.device) % 2
+        return Pairs(sent, pixels.repeat(len(learnt), 1, 1, 1), half.repeat(len(learnt)))
 
-    def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
+    def batch(self, count: int, generator: Generator) -> Pairs:
         """Pictures through one of the other edges (the last one, where it is the only one)."""
         which = torch.randint(max(1, len(self.edges) - 1), (), generator=generator, device=generator.device)
-        pixels = draw(self.pictures, count, self.shift, generator).images
-        return self.through(self.edges[int(which)], pixels, self.observations, generator), pixels
+        index = torch.randint(len(self.pictures), (count,), generator=generator, device=generator.device)
+        pixels = augment(self.pictures.images[index], self.shift, generator)
+        return Pairs(self.through(self.edges[int(which)], pixels, self.observations, generator), pixels, index % 2)
 
 
 def split(public: Samples, run: Run) -> tuple[Samples, Samples]:

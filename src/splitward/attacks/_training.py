@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,11 +34,23 @@ GENTLER = 0.1
 INVERT_BATCH = 128
 
 
+class Pairs(NamedTuple):
+    """What a decoder learns from.
+
+    ``sent``: activations, each (N, k, *shape). ``pixels``: (N, C, H, W). ``half``: (N,), 0 or 1, in which half of the
+    public images the one is that a pair was made of; what is made of the same image is in the same half.
+    """
+
+    sent: Activations
+    pixels: Tensor
+    half: Tensor
+
+
 class Source(Protocol):
     """Where a training's pairs come from."""
 
-    def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
-        """``count`` pairs to learn from: activations, each (count, k, *shape), and pixels."""
+    def batch(self, count: int, generator: Generator) -> Pairs:
+        """``count`` pairs to learn from."""
 
     def held(self) -> tuple[Activations, Tensor]:
         """Pairs that are never learnt from."""
@@ -149,7 +161,14 @@ class _Training:
     """One training under way: its optimiser, the average of its weights, and the best of them so far."""
 
     def __init__(
-        self, module: nn.Module, loss: Loss, held_loss: Callable[[], float], schedule: Schedule, run: Run, phase: str
+        self,
+        module: nn.Module,
+        loss: Loss,
+        held_loss: Callable[[], float],
+        schedule: Schedule,
+        run: Run,
+        phase: str,
+        known: float = math.inf,
     ) -> None:
         self.module, self.loss, self.held_loss = module, loss, held_loss
         self.schedule, self.run, self.phase = schedule, run, phase
@@ -159,9 +178,9 @@ class _Training:
         self.laps, self.steps, self.share = 0, 0, 1.0
         self._begin()
         module.eval()
-        self.points = [(0, held_loss())]
-        self.best, self.kept = self.points[0][1], [p.detach().clone() for p in self.parameters]
-        run.record_loss(phase, 0, self.best)
+        self.best, self.kept = held_loss(), [p.detach().clone() for p in self.parameters]
+        self.points = [(0, min(self.best, known))]
+        run.record_loss(phase, *self.points[0])
 
     def _begin(self) -> None:
         """An optimiser and an average that know of the weights as they are."""
@@ -240,16 +259,23 @@ class _Training:
 
 
 def train(
-    module: nn.Module, loss: Loss, held_loss: Callable[[], float], schedule: Schedule, run: Run, phase: str
+    module: nn.Module,
+    loss: Loss,
+    held_loss: Callable[[], float],
+    schedule: Schedule,
+    run: Run,
+    phase: str,
+    known: float = math.inf,
 ) -> float:
     """Train ``module`` in place for ``schedule.steps``; returns its loss on the hold-out.
 
     The moving average of the weights that does best on the hold-out is kept, the start included. Where large steps gain
     nothing any more, the rest of the lap goes on from the best weights with a tenth of the rate: large steps end on a
     plateau that smaller ones leave. Further laps follow, as many as ``schedule.laps`` allows in all, while the loss has
-    not settled. The papers' schedule is gone through once, whatever it leaves.
+    not settled. The papers' schedule is gone through once, whatever it leaves. ``known``: a loss that is reached
+    without any training; one that ends above it has gained nothing, and has not settled.
     """
-    training = _Training(module, loss, held_loss, schedule, run, phase)
+    training = _Training(module, loss, held_loss, schedule, run, phase, known)
     for _ in range(1 if training.papers else max(1, schedule.laps)):
         training.lap()
         if converged(training.points):
@@ -263,20 +289,26 @@ def train_decoder(
     schedule: Schedule,
     compare: Callable[[Tensor, Tensor], Tensor],
     run: Run,
-    phase: str = "decoder",
+    known: float = math.inf,
 ) -> float:
-    """Train ``decoder`` on pairs from ``source``, by ``compare`` (guess, truth); returns its loss on the hold-out."""
+    """Train ``decoder`` on pairs from ``source``, by ``compare`` (guess, truth); returns its loss on the hold-out.
+
+    ``known``: as in ``train``.
+    """
     activations, truth = source.held()
     papers = schedule.halve_every is not None
     low = supports_bfloat16(run.device) and not papers  # 1.6 times as fast on two cores, and no weaker for it
 
     def loss(generator: Generator) -> Tensor:
-        sent, pixels = source.batch(schedule.batch, generator)
+        sent, pixels, half = source.batch(schedule.batch, generator)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=low):
-            guess = decoder(sent)
+            guess = decoder(sent, half)
         return compare(guess.float(), pixels)
 
-    return train(decoder, loss, lambda: float(compare(invert(decoder, activations), truth)), schedule, run, phase)
+    def held_loss() -> float:
+        return float(compare(invert(decoder, activations), truth))
+
+    return train(decoder, loss, held_loss, schedule, run, "decoder", known)
 
 
 def augment(images: Tensor, shift: float, generator: Generator) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from splitward.attacks._decoders import Decoder
-from splitward.attacks._training import Schedule, invert, picture_loss, train_decoder
+from splitward.attacks._decoders import Decoder, teach
+from splitward.attacks._training import Pairs, Schedule, invert, picture_loss
 from splitward.attacks.inverse_network import InverseNetwork
 from splitward.core.errors import NotApplicable
 from splitward.core.knowledge import Activations, Released
@@ -34,11 +34,16 @@ class KnownPairs:
         """The hold-out."""
         return self._held
 
-    def batch(self, count: int, generator: Generator) -> tuple[Activations, Tensor]:
+    def every(self) -> Pairs:
+        """All pairs that are learnt from."""
+        return Pairs((self.answers,), self.images, torch.arange(len(self.images), device=self.images.device) % 2)
+
+    def batch(self, count: int, generator: Generator) -> Pairs:
         """``count`` random pairs, with as many of the known draws as there will be of a secret."""
         index = torch.randint(len(self.images), (count,), generator=generator, device=self.images.device)
         draws = torch.rand(self.answers.shape[1], generator=generator, device=self.images.device).argsort()
-        return (self.answers[index[:, None], draws[: self.observations]],), self.images[index]
+        sent = self.answers[index[:, None], draws[: self.observations]]
+        return Pairs((sent,), self.images[index], index % 2)
 
 
 @register("floor")
@@ -96,11 +101,8 @@ class Allowed:
         with run.constructing("decoder"):
             decoder = Decoder((spec,), released.input, self.width, self.depth, pairs.observations > 1)
         decoder.to(run.device)
-        if self.steps:
-            decoder.standardise.fit((pairs.answers,))
-            decoder.fit_linear((pairs.answers,), pairs.images, pairs.held())
         schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
-        train_decoder(decoder, pairs, schedule, loss, run)
+        teach(decoder, pairs, pairs.every, schedule, loss, run)
         return decoder
 
 

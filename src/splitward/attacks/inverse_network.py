@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from splitward.attacks._affine import identify
 from splitward.attacks._asking import Interview
-from splitward.attacks._decoders import Decoder, ScriptDecoder
+from splitward.attacks._decoders import Decoder, ScriptDecoder, teach
 from splitward.attacks._panel import make_panel, train_panel
+from splitward.attacks._reading import LOOKED_AT, read, unflattened
 from splitward.attacks._training import Schedule, invert, picture_loss, train_decoder
 from splitward.core.knowledge import Activations, BlackBox
 from splitward.core.protocols import Inverter
 from splitward.core.registry import register
 from splitward.core.run import Run
+from splitward.core.spec import TensorSpec
 
 FEW = 512
 """Pairs, at most, that an affine edge is identified from."""
@@ -90,22 +92,20 @@ class InverseNetwork:
         """Train on what the device answers in ``source``, which an attack that has asked already brings along."""
         if self.architecture == "scripts":
             return self._scripts(knowledge, source, run)
+        specs = self._specs(source, knowledge)
         with run.constructing("decoder"):
-            decoder = Decoder(knowledge.activation, knowledge.input, self.width, self.depth, self.observations > 1)
+            decoder = Decoder(specs, knowledge.input, self.width, self.depth, self.observations > 1)
         decoder.to(run.device)
         if self.steps:
-            exact = identify(*source.first(FEW), source.held(), run) if source.affine else None
+            exact = identify(*source.first(FEW)[:2], source.held(), run) if source.affine else None
             if exact is not None:
                 return exact
-            pairs = source.first(CLOSED_FORM)
-            decoder.standardise.fit(pairs[0])
-            decoder.fit_linear(*pairs, source.held())
         schedule = Schedule(self._count(source), self.batch, self.learning_rate, laps=self.laps)
 
         def loss(guess: Tensor, truth: Tensor) -> Tensor:
             return picture_loss(guess, truth, self.structure)
 
-        train_decoder(decoder, source, schedule, loss, run)
+        teach(decoder, source, lambda: source.first(CLOSED_FORM), schedule, loss, run)
         return LearnedInverse(decoder, *source.held())
 
     def prepare_several(self, knowledge: Sequence[BlackBox], run: Run) -> list[Inverter]:
@@ -122,10 +122,11 @@ class InverseNetwork:
             for known in knowledge
         ]
         first = knowledge[0]
+        specs = self._specs(sources[0], first)
 
         def make() -> Decoder:
             with run.constructing("decoder"):
-                return Decoder(first.activation, first.input, self.width, self.depth, self.observations > 1)
+                return Decoder(specs, first.input, self.width, self.depth, self.observations > 1)
 
         panel = make_panel(make, shares)
 
@@ -135,6 +136,14 @@ class InverseNetwork:
         schedule = Schedule(self._count(sources[0]), self.batch, self.learning_rate, laps=self.laps)
         train_panel(panel, sources, schedule, loss, run)
         return [LearnedInverse(decoder, *source.held()) for decoder, source in zip(panel, sources, strict=True)]
+
+    def _specs(self, source: Interview, knowledge: BlackBox) -> tuple[TensorSpec, ...]:
+        """The shapes that a decoder takes the activation for."""
+        vectors = any(read(spec, knowledge.input).layout == "vector" for spec in knowledge.activation)
+        if not vectors or not self.steps:
+            return knowledge.activation
+        sent, pixels, _ = source.first(LOOKED_AT)
+        return unflattened(knowledge.activation, knowledge.input, sent, pixels)
 
     @property
     def _looks(self) -> int:

@@ -83,11 +83,11 @@ class ModelReconstruction:
         """
         source = Interview(knowledge, self.observations, self.shift, self.steps * self.laps * self.batch, run)
         if self.steps and source.affine:
-            exact = identify(*source.first(FEW), source.held(), run)
+            exact = identify(*source.first(FEW)[:2], source.held(), run)
             if exact is not None:
                 return exact
         chain = (knowledge.defence or Chain()).at("wire")
-        seen, _ = source.first(SAMPLE)
+        seen = source.first(SAMPLE).sent
         edge = make_edge(knowledge, self.architecture, self.width, 5, rectified(seen), run)
         misfit = Misfit(edge, chain, tuple(self.tolerance * a.square().mean().sqrt().item() or 1.0 for a in seen))
 
@@ -96,7 +96,9 @@ class ModelReconstruction:
             return float(misfit(*source.held()))
 
         schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
-        wrong = train(edge, lambda draws: misfit(*source.batch(self.batch, draws)), held, schedule, run, "surrogate")
+        wrong = train(
+            edge, lambda draws: misfit(*source.batch(self.batch, draws)[:2]), held, schedule, run, "surrogate"
+        )
         edge.eval().requires_grad_(False)
         trust = min(max(math.sqrt(max(2 * wrong, 0)) * self.tolerance, RMLE.tolerance[1]), RMLE.tolerance[0])
         tolerance = (RMLE.tolerance[0], trust)  # what the surrogate itself gets wrong is no evidence

@@ -11,12 +11,12 @@ import torch
 from torch import Generator, Tensor
 
 from splitward.attacks._blind import Affine, identify, pose
-from splitward.attacks._decoders import Decoder
+from splitward.attacks._decoders import Decoder, teach
 from splitward.attacks._moments import Moments
 from splitward.attacks._reading import read, stride_of
 from splitward.attacks._shadows import Shadows, classes, draw, run_cloud, split
 from splitward.attacks._surrogate import Surrogate, behind_public, make_edge, rectified
-from splitward.attacks._training import Schedule, invert, picture_loss, train, train_decoder
+from splitward.attacks._training import Schedule, invert, picture_loss, train
 from splitward.attacks.inverse_network import CLOSED_FORM, InverseNetwork
 from splitward.attacks.rmle import RMLE
 from splitward.core.defence import Chain
@@ -226,10 +226,10 @@ class ShadowModel:
         with run.constructing("decoder"):
             decoder = Decoder(specs, knowledge.input, sets=self.observations > 1)
         decoder.to(run.device)
-        if self.decoder_steps:
-            pairs = source.sample(CLOSED_FORM)
-            decoder.standardise.fit(pairs[0])
-            decoder.fit_linear(*pairs, source.held())
         schedule = Schedule(self.decoder_steps, self.batch, self.learning_rate, laps=self.laps)
-        train_decoder(decoder, source, schedule, lambda g, t: picture_loss(g, t, self.structure), run)
+
+        def compare(guess: Tensor, truth: Tensor) -> Tensor:
+            return picture_loss(guess, truth, self.structure)
+
+        teach(decoder, source, lambda: source.sample(CLOSED_FORM), schedule, compare, run)
         return lambda activations: invert(decoder, source.beside(activations))
