@@ -30,7 +30,7 @@ ALLOWED = {
     ): "CIFAR-10 is published as pickles: an unpickler that gives nothing but arrays of bytes reads them",
     ("models/foreign.py", "torch.export.load"): "the user's .pt2 file, under --trust only",
     ("audit/isolation.py", "multiprocessing"): "between the audit and the process that it started itself",
-    ("reproduce/laboratory.py", "joblib.Parallel"): "between the reproduction and the processes that it started itself",
+    ("audit/workers.py", "joblib.Parallel"): "between audits and the process that started them itself",
 }
 
 

@@ -219,7 +219,14 @@ def test_two_runs_give_the_same_bytes(linear, pool, public, tmp_path):
     ).read_bytes()
 
 
-@pytest.mark.parametrize("when", ["between trials", "between kinds", "before the floors are done"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "between trials",
+        pytest.param("between kinds", marks=pytest.mark.slow),
+        pytest.param("before the floors are done", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_audit_goes_on_to_the_same_record(linear, pool, public, tmp_path, monkeypatch, when):
     named = [dataclasses.replace(entry(Exact(steps=i)), name=f"exact:{i}") for i in range(2)]
 

@@ -38,7 +38,9 @@ def plan_command(
         list[str] | None, Option("--defence", help="kind:level[@input]; several: each is tried.")
     ] = None,
     runs: Annotated[list[Path] | None, Option("--runs", help="Folders of `splitward audit --out`.")] = None,
-    audit: Annotated[str, Option("--audit", help="none; needed: until the choice is certain; or all.")] = "none",
+    audit: Annotated[
+        str, Option("--audit", help="none, needed (until the choice is certain), all or sketch.")
+    ] = "none",
     data: Annotated[
         str | None, Option("--data", help="Data set of the audits; with records, what the weights were trained on.")
     ] = None,
@@ -89,8 +91,12 @@ def _wanted(given: dict[str, Any]) -> Wanted:
             raise UsageError(f"{option} {given[name]:g} lies outside 0 to 1; write for example 0.3.")
     if given["batch"] < 1:
         raise UsageError(f"--batch {given['batch']} is below 1; write for example 8.")
-    if given["audit"] not in ("none", "needed", "all"):
-        raise UsageError(f"--audit {given['audit']!r} is unknown; write none, needed or all.")
+    if given["audit"] not in ("none", "needed", "all", "sketch"):
+        raise UsageError(f"--audit {given['audit']!r} is unknown; write none, needed, all or sketch.")
+    if given["audit"] == "sketch" and given["effort"] != "quick":
+        raise UsageError(
+            f"--audit sketch has an effort of its own, and --effort is {given['effort']!r}; leave it away."
+        )
     if given["audit"] != "none" and given["wire"] != "float32":
         raise UsageError(f"--audit audits float32 only, and --wire is {given['wire']!r}; leave one of them away.")
     limits = Limits(

@@ -22,6 +22,8 @@ def audit_missing(found: Plan, known: dict[Target, Evidence], given: dict[str, A
 
     if given["data"] is None or given["model"] is None:
         raise UsageError("--audit needs --model M and --data D: what is audited, and on what.")
+    if given["audit"] == "sketch":
+        return choice.plan(found.setting, found.wanted, known | _sketched(_waiting(found, known), given))
     if given["audit"] == "all":
         for cut, chains in _waiting(found, known).items():
             known |= _audits(cut, chains, given)
@@ -37,7 +39,8 @@ def root(given: dict[str, Any]) -> Path:
     from splitward.audit.settings import slug
 
     named: list[Path] = given["runs"] or []
-    return named[0] if named else Path("runs") / slug(f"plan-{given['model']}-{given['data']}-{given['effort']}")
+    depth = "sketch" if given["audit"] == "sketch" else given["effort"]
+    return named[0] if named else Path("runs") / slug(f"plan-{given['model']}-{given['data']}-{depth}")
 
 
 def _named(found: Plan, known: Mapping[Target, Evidence]) -> list[Row]:
@@ -60,6 +63,32 @@ def _waiting(found: Plan, known: Mapping[Target, Evidence]) -> dict[str, list[st
     for row in sorted(_named(found, known), key=lambda r: r.value):
         waiting.setdefault(row.name, []).append(row.defence)
     return waiting
+
+
+def _sketched(waiting: Mapping[str, Sequence[str]], given: dict[str, Any]) -> dict[Target, Evidence]:
+    """Cheap audits of every cut, several at a time."""
+    from splitward.audit.settings import AuditSettings
+    from splitward.audit.sketch import sketch
+    from splitward.cli.progress import Bars, audits_at_once
+    from splitward.plan.privacy import evidence
+
+    if not waiting:
+        return {}
+    settings = AuditSettings(
+        model=given["model"], data=given["data"], at=tuple(waiting), samples=given["samples"], input=given["input"],
+        trust=given["trust"],
+    )  # fmt: skip
+    found = {}
+    command = shlex.join(["splitward", *sys.argv[1:]])
+    with Bars() as progress:
+        progress.start("sketch of every cut", sum(map(len, waiting.values())))
+        for folder, record in sketch(settings, waiting, root(given), command, audits_at_once()):
+            found[(record.target.cut.name, record.target.defence)] = evidence(record, str(folder))
+            progress.advance(1, f"{record.target.cut.name}, defence {record.target.defence}")
+            if not sys.stderr.isatty() and not given["as_json"]:
+                typer.echo(f"splitward: audited {record.target.cut.name}, defence {record.target.defence}", err=True)
+        progress.finish()
+    return found
 
 
 def _audits(cut: str, chains: Sequence[str], given: dict[str, Any]) -> dict[Target, Evidence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -43,3 +44,10 @@ class Bars:
         """The innermost piece of work is done."""
         if self._open:
             self._progress.remove_task(self._open.pop())
+
+
+def audits_at_once() -> int:
+    """Processes that audit side by side, where nothing else is said: one a processor, 4 at most; 1 on a GPU."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)

@@ -30,7 +30,7 @@ def reproduce_command(
     as_json: Annotated[bool, Option("--json", help="One JSON document on standard output, nothing else.")] = False,
 ) -> int:
     """Reproduce the papers' tables and figures, and give a verdict for every claim."""
-    from splitward.cli.progress import Bars
+    from splitward.cli.progress import Bars, audits_at_once
     from splitward.core.errors import UsageError
     from splitward.reproduce.need import DATA
     from splitward.reproduce.run import PAGE, reproduce
@@ -51,20 +51,14 @@ def reproduce_command(
 
     command = shlex.join(["splitward", *sys.argv[1:]])
     with Bars() as progress:
-        document = reproduce(chosen, sized, out, data or DATA, data_dir, progress, command, say, workers or _workers())
+        document = reproduce(
+            chosen, sized, out, data or DATA, data_dir, progress, command, say, workers or audits_at_once()
+        )
     if as_json:
         typer.echo(json.dumps(document, indent=1))
     else:
         _print(document, out / PAGE)
     return 0
-
-
-def _workers() -> int:
-    import os
-
-    import torch
-
-    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
 
 
 def _print(document: dict[str, Any], page: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
 
 from splitward.audit.bench import Bench
 from splitward.audit.loop import audit
@@ -17,6 +16,7 @@ from splitward.audit.settings import AuditSettings
 from splitward.audit.suite import Entry, configure
 from splitward.audit.sweep import Scene, load_scene
 from splitward.audit.target import Target
+from splitward.audit.workers import side_by_side
 from splitward.core.defence_text import parse_chain
 from splitward.core.knowledge import Samples
 from splitward.core.registry import find
@@ -184,11 +184,7 @@ class Laboratory:
             yield self.audit(need)
 
     def _side_by_side(self, due: Sequence[Need], workers: int) -> Iterator[Need]:
-        threads = max(1, torch.get_num_threads() // workers)
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="1*n_jobs")
-        tasks = (delayed(_alone)(self.scale, self.out, self.data_dir, need, threads) for need in due)
-        done: Iterator[Need] = pool(tasks)
-        return done
+        return side_by_side(_alone, ((self.scale, self.out, self.data_dir, need) for need in due), workers)
 
     def load(self, need: Need) -> schema.Record | None:
         """Its record; None where it is not finished."""
@@ -212,7 +208,6 @@ def _laboratory(scale: Scale, out: Path, data_dir: Path | None) -> Laboratory:
     return Laboratory(scale, out, data_dir)
 
 
-def _alone(scale: Scale, out: Path, data_dir: Path | None, need: Need, threads: int) -> Need:
+def _alone(scale: Scale, out: Path, data_dir: Path | None, need: Need) -> Need:
     """One audit, in a process of its own."""
-    torch.set_num_threads(threads)
     return _laboratory(scale, out, data_dir).audit(need)
