@@ -10,8 +10,8 @@ from skimage.metrics import structural_similarity as reference_ssim
 from torch import nn
 
 from splitward.attacks._affine import identify
-from splitward.attacks._decoders import Decoder, ScriptDecoder
-from splitward.attacks._linear import GlobalLinear, LocalLinear, centred
+from splitward.attacks._decoders import Decoder, ScriptDecoder, teach
+from splitward.attacks._linear import CrossFitted, GlobalLinear, LocalLinear, centred
 from splitward.attacks._reading import canvas, read, stride_of, unflattened
 from splitward.attacks._training import (
     PATIENCE,
@@ -264,6 +264,57 @@ def test_a_further_lap_is_judged_at_its_end_and_not_by_how_it_begins():
     assert best == 0.1
     assert run.trace["phase"][-1] == (320, 0.1)
     assert not converged(run.trace["phase"])
+
+
+@pytest.mark.parametrize(("known", "settled"), [(1.5, True), (0.5, False)])
+def test_a_training_that_ends_above_a_known_closed_form_has_not_settled(known, settled):
+    """Flat at 1 after the start: worth something against a closed form that reached 1.5, nothing against 0.5."""
+    module, run = nn.Linear(1, 1, bias=False), Run(0, torch.device("cpu"))
+    looks = iter([9.0] + [1.0] * 100)
+    schedule = Schedule(160, 1, 0.1, laps=2)
+    train(module, lambda _: module.weight.square().sum(), lambda: next(looks), schedule, run, "phase", known)
+    assert run.trace["phase"][0] == (0, known)
+    assert all(converged(points) for points in run.trace.values()) is settled
+    assert (run.trace["phase"][-1][0] > 160) is not settled  # and is gone through again
+
+
+def test_what_learns_no_more_than_its_linear_picture_says_the_linear_picture():
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(80, 1, 12, 12, generator=generator)
+    sent = (pixels.flatten(1)[:, None, :20] + torch.randn(80, 1, 20, generator=generator) / 10,)
+    pairs = Pairs((sent[0][20:],), pixels[20:], torch.arange(60) % 2)
+
+    class Known:
+        def batch(self, count, generator):
+            return Pairs(*(x[:count] if not isinstance(x, tuple) else tuple(a[:count] for a in x) for x in pairs))
+
+        def held(self):
+            return (sent[0][:20],), pixels[:20]
+
+    decoder, run = Decoder((TensorSpec((20,)),), TensorSpec((1, 12, 12)), width=8), Run(0, torch.device("cpu"))
+    compare = nn.functional.mse_loss
+    teach(decoder, Known(), lambda: pairs, Schedule(1, 8, 1e-9), compare, run)
+    values = decoder.standardise(Known().held()[0])
+    linear = compare(decoder.linear_picture(values).clamp(0, 1), pixels[:20])
+    assert decoder.alone
+    assert torch.allclose(compare(invert(decoder, Known().held()[0]), pixels[:20]), linear)
+    assert linear < compare(decoder.picture.expand(20, -1, -1, -1), pixels[:20])
+
+
+def test_halves_see_the_other_halfs_linear_path():
+    """Pairs of the first half are answered by the path that was fitted to the second, and the other way round."""
+    generator = torch.Generator().manual_seed(0)
+    pixels, sent = torch.rand(40, 1, 12, 12, generator=generator), (torch.randn(40, 1, 30, generator=generator),)
+    half = torch.arange(40) % 2
+    path = CrossFitted(lambda: GlobalLinear(TensorSpec((1, 12, 12)), 30))
+    path.fit(lambda which: (sent[0][which],), pixels, half, ((sent[0][:8],), pixels[:8]))
+    answered = path(sent, half)
+    assert torch.equal(answered[half == 0], path.second(sent)[half == 0])
+    assert torch.equal(answered[half == 1], path.first(sent)[half == 1])
+    assert torch.allclose(path(sent), (path.first(sent) + path.second(sent)) / 2)
+    alone = GlobalLinear(TensorSpec((1, 12, 12)), 30)
+    alone.fit(lambda i, j: (sent[0][half == 0][i:j],), pixels[half == 0], ((sent[0][:8],), pixels[:8]))
+    assert torch.allclose(alone(sent), path.first(sent), atol=1e-4)
 
 
 def test_a_training_that_large_steps_have_stalled_goes_on_with_smaller_ones():

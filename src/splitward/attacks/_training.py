@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from splitward.core.knowledge import Activations
 from splitward.core.run import Run, supports_bfloat16
-from splitward.core.settling import converged
+from splitward.core.settling import FLAT, converged
 
 WINDOW = 11
 """Side of SSIM's Gaussian window (Wang et al. 2004); smaller images have no SSIM, and the loss is the error alone."""
@@ -273,13 +273,17 @@ def train(
     nothing any more, the rest of the lap goes on from the best weights with a tenth of the rate: large steps end on a
     plateau that smaller ones leave. Further laps follow, as many as ``schedule.laps`` allows in all, while the loss has
     not settled. The papers' schedule is gone through once, whatever it leaves. ``known``: a loss that is reached
-    without any training; one that ends above it has gained nothing, and has not settled.
+    without any training; one that ends above it has learnt too little, and has not settled, which a phase
+    ``<phase>/closed-form`` of the trace says.
     """
-    training = _Training(module, loss, held_loss, schedule, run, phase, known)
+    training, enough = _Training(module, loss, held_loss, schedule, run, phase, known), (1 + FLAT) * known
     for _ in range(1 if training.papers else max(1, schedule.laps)):
         training.lap()
-        if converged(training.points):
+        if converged(training.points) and training.best <= enough:
             break
+    if training.best > enough:  # a loss that rose: see core.settling
+        run.record_loss(f"{phase}/closed-form", 0, known)
+        run.record_loss(f"{phase}/closed-form", training.steps, training.best)
     return training.restore()
 
 
