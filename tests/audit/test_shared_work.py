@@ -15,10 +15,10 @@ from splitward.core.run import Run
 CPU = torch.device("cpu")
 
 
-def audited(halves, pool, public, at, bench):
+def audited(halves, pool, public, at, bench, defence="none"):
     return sw.audit(
-        sw.Target(halves[at]), [entry(Gradient(steps=2))], secrets=pool, public=public, samples=12, effort="quick",
-        run=bench.run, bench=bench, judge=False,
+        sw.Target(halves[at], sw.defence(defence)), [entry(Gradient(steps=2))], secrets=pool, public=public,
+        samples=12, effort="quick", run=bench.run, bench=bench, judge=False,
     )  # fmt: skip
 
 
@@ -33,7 +33,11 @@ def test_what_knows_nothing_of_the_cut_is_made_once_for_all_cuts(halves, pool, p
     monkeypatch.setattr(loop, "run_floor", counted)
     bench = Bench(Run(0, CPU), loop.cast(pool, public, loop.Settings(12), CPU).secrets)
     together = [audited(halves, pool, public, at, bench) for at in ("relu1", "fc1")]
-    assert made == {"prior/mean": 1, "prior/best": 1, "allowed": 2}
+    assert made == {"prior/mean": 1, "prior/best": 1, "allowed": 1}  # labels of an undefended model
+    audited(halves, pool, public, "fc1", bench, "gaussian:1")
+    audited(halves, pool, public, "relu1", bench, "gaussian:1")
+    assert made == {"prior/mean": 1, "prior/best": 1, "allowed": 3}
+    assert len(bench.accuracies) == 1
     alone = audited(halves, pool, public, "fc1", Bench(Run(0, CPU), bench.secrets))
     for shared, own in zip(together[1].floors, alone.floors, strict=True):
         assert (shared.name, shared.metrics) == (own.name, own.metrics)

@@ -76,7 +76,7 @@ class Bench:
     ``panel``: the defences of a sweep for which an attack that can (``prepare_several``) is prepared all at once, by
     those who know of them; never under a query budget. It is part of the address of all that follows from it.
     ``crossed``: by the key of a world, what a real device of it sent for the secrets. ``accuracies``: of the task, by
-    the key of an undefended world, on the samples that are held out beside these secrets.
+    the key of an undefended world's labels, on the samples that are held out beside these secrets.
     """
 
     run: Run

@@ -136,7 +136,8 @@ def cast(
 def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.device) -> World:
     """The system that is attacked, on ``device``."""
     halves = target.halves
-    parts = (target.weights_sha256, halves.cut.name, target.task.name, samples_hash(cast_.public), *recorded(target))
+    weights = target.weights_sha256
+    parts = (target.task.name, samples_hash(cast_.public), *recorded(target), samples_hash(cast_.others))
     return World(
         edge=halves.edge.eval().to(device),
         cloud=halves.cloud.eval().to(device),
@@ -147,7 +148,8 @@ def world_of(target: Target, cast_: Cast, settings: Settings, device: torch.devi
         public=cast_.public,
         others=cast_.others,
         observations=settings.observations,
-        fingerprint=digest(*parts, samples_hash(cast_.others))[:16],
+        fingerprint=digest(weights, halves.cut.name, *parts)[:16],
+        whole=digest(weights, str(halves.input), *parts)[:16],
     )
 
 
@@ -200,11 +202,12 @@ class _Audit:
         return digest(self.bench.address(name, parameters, believed, self.world), self.lineup.key)
 
     def _reach(self, name: str, plugin: Any, release: Release) -> FloorOutcome | None:
-        """A floor's guesses; what needs no released answer is the same at every cut, and made once."""
+        """A floor's guesses, made once for all cuts where the released answers are the same: none, or plain labels."""
+        parts = (name, parameters_of(plugin), self.public_hash, self.bench.secrets_hash, self.run.seed)
         if name.startswith("allowed"):
-            key = self.bench.address(f"floor/{name}/{release.kind}", parameters_of(plugin), self.world, self.world)
+            key = digest(*parts, release.kind, self.world.label_key if release.kind == "label" else self.world.key)
         else:
-            key = digest(name, parameters_of(plugin), self.public_hash, self.bench.secrets_hash, self.run.seed)
+            key = digest(*parts)
         if key not in self.bench.floors:
             self.bench.floors[key] = run_floor(name, plugin, release)
         outcome: FloorOutcome | None = self.bench.floors[key]

@@ -161,5 +161,6 @@ def planted(world: World, run: Run) -> tuple[World, Plant]:
         cloud=_PlantedCloud(world.cloud, plant, index),
         task=_PlantedTask(world.task, world.edge.normalise, plant.side),
         fingerprint=f"{world.fingerprint}/planted",
+        whole="",
     )
     return result, plant

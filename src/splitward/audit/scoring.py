@@ -33,13 +33,13 @@ def foreign_scales() -> dict[str, schema.Scale]:
 def task_accuracy(world: World, held_out: Samples, run: Run, known: dict[str, float]) -> schema.Accuracy | None:
     """With and without the defence; None where the samples lack what the task is judged by.
 
-    ``known``: accuracies on these samples by the key of the world; an undefended one serves every defence of a sweep.
+    ``known``: accuracies on these samples by the key of the labels; an undefended one serves every cut and defence.
     """
     clean = world.undefended()
     try:
-        if clean.key not in known:
-            known[clean.key] = accuracy(clean, held_out, run.stream("accuracy"))
-        undefended = known[clean.key]
+        if clean.label_key not in known:
+            known[clean.label_key] = accuracy(clean, held_out, run.stream("accuracy"))
+        undefended = known[clean.label_key]
         defended = accuracy(world, held_out, run.stream("accuracy")) if world.chain else undefended
     except SplitwardError:
         return None

@@ -35,6 +35,7 @@ class World:
     others: Samples | None  # images of other users, whose activations the cloud has served
     observations: int
     fingerprint: str  # of weights, cut, task, public and other data
+    whole: str = ""  # of all that but the cut
 
     def undefended(self) -> World:
         """The same system without its defence; the form on the wire stays."""
@@ -45,6 +46,11 @@ class World:
         """What distinguishes this world from any other: its parts, its defence and how that is described, and k."""
         chain, told = str(self.chain), str(self.chain.description())
         return f"{self.fingerprint}/{chain if told == chain else f'{chain}~{told}'}/k={self.observations}"
+
+    @property
+    def label_key(self) -> str:
+        """What distinguishes the labels that this world answers: without a defence they are the same at every cut."""
+        return self.key if self.chain or not self.whole else f"{self.whole}/k={self.observations}"
 
 
 @torch.no_grad()
