@@ -68,3 +68,11 @@ def test_a_sketch_has_an_effort_of_its_own(capsys):
     )
     assert code == 2
     assert "effort of its own" in output.err
+
+
+@pytest.mark.parametrize("audits", ["sketch", "all"])
+def test_too_few_secrets_are_refused_in_one_sentence(capsys, audits):
+    code, output = said(capsys, "plan", "--model", "lenet5", "--data", "digits", "--audit", audits, "--samples", "-3")
+    assert code == 2
+    assert "samples" in output.err
+    assert "ValidationError" not in output.err

@@ -96,7 +96,7 @@ class Decoder(nn.Module):
     """From activations, each (B, k, *shape), to pixels (B, C, H, W), not clamped.
 
     ``sets``: the k observations are summarised before the network; without it the answers for each are averaged.
-    Before ``fit_linear`` and training it is grey, whatever it is given.
+    Before ``learn_closed_forms`` and training it is grey, whatever it is given.
     """
 
     picture: Tensor
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
         fine = channels_at(1, image, width)
         self.refine = nn.Conv2d(fine + image.shape[0], fine, 3, padding=1)
         self.last = nn.Conv2d(fine, image.shape[0], 3, padding=1)
-        nn.init.zeros_(self.last.weight)  # so that training starts from the linear picture
+        nn.init.zeros_(self.last.weight)  # so that training starts from the picture that is added to
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def learn_closed_forms(self, pairs: Pairs, held: tuple[Activations, Tensor]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from splitward.audit.settings import AuditSettings
     from splitward.plan.choice import Plan, Row
     from splitward.plan.privacy import Evidence, Target
 
@@ -65,19 +66,22 @@ def _waiting(found: Plan, known: Mapping[Target, Evidence]) -> dict[str, list[st
     return waiting
 
 
+def _settings(given: dict[str, Any], **more: Any) -> AuditSettings:
+    """The settings of audits, checked: UsageError says what is wrong with what was given."""
+    from splitward.audit.settings import read_settings
+
+    return read_settings(None, {name: given[name] for name in ("model", "data", "samples", "input", "trust")} | more)
+
+
 def _sketched(waiting: Mapping[str, Sequence[str]], given: dict[str, Any]) -> dict[Target, Evidence]:
     """Cheap audits of every cut, several at a time."""
-    from splitward.audit.settings import AuditSettings
     from splitward.audit.sketch import sketch
     from splitward.cli.progress import Bars, audits_at_once
     from splitward.plan.privacy import evidence
 
     if not waiting:
         return {}
-    settings = AuditSettings(
-        model=given["model"], data=given["data"], at=tuple(waiting), samples=given["samples"], input=given["input"],
-        trust=given["trust"],
-    )  # fmt: skip
+    settings = _settings(given, at=tuple(waiting))
     found = {}
     command = shlex.join(["splitward", *sys.argv[1:]])
     with Bars() as progress:
@@ -93,16 +97,15 @@ def _sketched(waiting: Mapping[str, Sequence[str]], given: dict[str, Any]) -> di
 
 def _audits(cut: str, chains: Sequence[str], given: dict[str, Any]) -> dict[Target, Evidence]:
     """Audits of one cut; an attacker who does not know which defence there is, is prepared once for all of them."""
-    from splitward.audit.settings import AuditSettings, slug
+    from splitward.audit.settings import slug
     from splitward.audit.sweep import run_settings
     from splitward.cli.progress import Bars
     from splitward.plan.privacy import evidence
 
-    settings = AuditSettings(
-        model=given["model"], data=given["data"], at=(cut,), effort=given["effort"], samples=given["samples"],
-        defences=tuple(chains), input=given["input"], trust=given["trust"], judge=False,
-        out=root(given) / slug(f"{cut}-{'-'.join(chains) if len(chains) < 4 else len(chains)}-{given['effort']}"),
-    )  # fmt: skip
+    named = f"{cut}-{'-'.join(chains) if len(chains) < 4 else len(chains)}-{given['effort']}"
+    settings = _settings(
+        given, at=(cut,), effort=given["effort"], defences=tuple(chains), judge=False, out=root(given) / slug(named)
+    )
     if sys.stderr.isatty() or not given["as_json"]:
         typer.echo(f"splitward: auditing {cut}, defence {', '.join(chains)}", err=True)
     found = {}
