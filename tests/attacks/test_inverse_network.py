@@ -100,6 +100,19 @@ def test_what_is_asked_anew_stays_a_pair_and_leaves_the_public_images_alone(scen
     assert len(seen.flatten(1).unique(dim=0)) > 2 * len(scene.public)
 
 
+@pytest.mark.parametrize(("wish", "moved"), [(1, 0), (10**6, 16)])
+def test_a_random_device_is_asked_about_moved_images_only_by_a_long_training(scene, monkeypatch, wish, moved):
+    monkeypatch.setattr(_asking, "ENOUGH", 0)
+    _, knowledge, run = scene.play(dataclasses.replace(SMALL, steps=0), "dropout:0.5")
+    source = _asking.Interview(knowledge, 1, 0.4, wish, run)
+    originals = {image.numpy().tobytes() for image in scene.public.images}
+    for _ in range(3):
+        pixels = source.batch(64, run.stream("test"))[1]
+        new = [image.numpy().tobytes() not in originals for image in pixels]
+        assert sum(new) <= moved  # of 64; one that is moved nowhere is the same
+        assert sum(new) > moved / 2 or not moved
+
+
 @pytest.mark.parametrize("budget", [2, 3, 30, 250, 1000])
 @pytest.mark.parametrize("k", [1, 4])
 def test_keeps_the_budget(scene, budget, k):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from splitward._version import __version__
+from splitward.audit.asked import Asked
 from splitward.audit.grant import grant
 from splitward.audit.plant import planted
 from splitward.audit.suite import Entry
@@ -27,7 +28,7 @@ from splitward.core.run import Run, Trace
 from splitward.core.settling import diverged
 from splitward.record.schema import Control
 
-REVISION = 4
+REVISION = 5
 """Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the
@@ -130,7 +131,11 @@ class Bench:
             role = f"attack/{entry.role}/{digest(*keys) if several else believed.key}"
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
             granted = self.run.child(f"grant/{role}")
-            held = [grant(entry.kind, w, granted.child(w.key) if several else granted, self.budget) for w in worlds]
+            # kept by none that answers once and for all: its answers are
+            asked = Asked(believed.edge) if any(w.chain for w in worlds) else None
+            held = [
+                grant(entry.kind, w, granted.child(w.key) if several else granted, self.budget, asked) for w in worlds
+            ]
             run = self.run.child(role)
             built_on: list[_Prepared] = []
             run.workshop = functools.partial(self._shared, believed, entry.repetition, built_on)

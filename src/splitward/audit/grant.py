@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from splitward.audit.asked import Asked
 from splitward.audit.oracle import DeviceOracle
 from splitward.audit.world import World, observe
 from splitward.core.knowledge import BlackBox, QueryFree, WhiteBox
@@ -18,12 +19,14 @@ def frozen(module: nn.Module) -> Any:
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
-def grant(kind: type[QueryFree], world: World, run: Run, budget: int | None = None) -> QueryFree:
+def grant(
+    kind: type[QueryFree], world: World, run: Run, budget: int | None = None, asked: Asked | None = None
+) -> QueryFree:
     """Knowledge of ``kind`` about ``world``.
 
     An attacker in an undefended world is handed no defence (None, or the form on the wire alone), one in a defended
     world its description: what the device itself does shows in the oracle's answers and in the traffic alone.
-    ``budget``: queries to the oracle, None for any.
+    ``budget``: queries to the oracle, None for any. ``asked``: what this world's edge was asked before, to save work.
     """
     traffic = None
     if world.others is not None and len(world.others):
@@ -38,7 +41,7 @@ def grant(kind: type[QueryFree], world: World, run: Run, budget: int | None = No
         "defence": world.chain.description() or None,
     }
     if issubclass(kind, BlackBox):
-        held["query"] = DeviceOracle(world.edge, world.chain, run.stream("oracle"), budget)
+        held["query"] = DeviceOracle(world.edge, world.chain, run.stream("oracle"), budget, asked)
     if issubclass(kind, WhiteBox):
         held["edge"] = frozen(world.edge)
     return kind(**held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from splitward.audit.asked import Asked
 from splitward.core.defence import Chain
 from splitward.core.edge import Edge, Sender
 from splitward.core.errors import BudgetExceeded
@@ -14,17 +15,21 @@ class DeviceOracle:
     """Counted, budgeted and without gradients; every answer is a fresh draw of the defence.
 
     The edge, the defence and their randomness sit in a closure, out of reach of an attack that reads attributes.
+    ``asked``: what this edge computed for the images that were asked before; it saves work and changes no answer.
     """
 
-    def __init__(self, edge: Edge, chain: Chain, generator: Generator, budget: int | None) -> None:
+    def __init__(
+        self, edge: Edge, chain: Chain, generator: Generator, budget: int | None, asked: Asked | None = None
+    ) -> None:
         self.used = 0
         self.budget = budget
 
         send = Sender(edge, chain, generator)
+        compute = asked if asked is not None and not chain.at("input") else None
 
         @torch.no_grad()
         def ask(pixels: Tensor) -> tuple[Tensor, ...]:
-            return tuple(part.detach() for part in send(pixels))
+            return tuple(part.detach() for part in (send.draw(compute(pixels)) if compute else send(pixels)))
 
         self._ask = ask
 

@@ -55,10 +55,9 @@ class Sketch:
         panel = tuple(chain for _, chain in due if chain)
         bench = Bench(self.run, self.roles.secrets, panel=panel if len(panel) > 1 else (), floors=self.floors)
         victim = self.scene.victim
+        halves = self.exported.split(at)  # one device for all: what it computes is computed once
         for folder, chain in due:
-            target = Target(
-                self.exported.split(at), chain, model=victim.name, source=victim.source, trained=victim.trained
-            )
+            target = Target(halves, chain, model=victim.name, source=victim.source, trained=victim.trained)
             audit(
                 target, [attack()], secrets=self.scene.dataset.held_out, public=self.scene.public, samples=self.samples,
                 seed=self.run.seed, effort=EFFORT, out=folder, run=self.run, bench=bench, data=self.scene.data,
