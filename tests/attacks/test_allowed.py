@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from splitward.attacks import allowed as module
+from splitward.attacks._training import picture_loss
 from splitward.attacks.allowed import Allowed, ClassMeans
 from splitward.attacks.inverse_network import InverseNetwork
 from splitward.core.errors import NotApplicable
@@ -56,6 +58,27 @@ def test_a_label_gives_at_least_the_class_mean(steps):
     assert reference < 0.97
     assert share < 1.05 * reference
     assert run.trace["decoder"]
+
+
+def test_a_label_has_one_picture_which_is_better_than_the_class_mean():
+    """By the loss that the attacks have too: a mean of pictures is no picture of the same structure."""
+    public, run = pictures(2000, 1), Run(0, torch.device("cpu"))
+    floor = dataclasses.replace(SMALL, steps=200, structure=1.0)
+    released = Released(IMAGE, public, one_hot(public.labels), "label")
+    guess = floor.prepare(released, run)(one_hot(torch.tensor([0, 1, 0, 1])), 4)
+    assert torch.equal(guess[:2], guess[2:])
+    means = ClassMeans(one_hot(public.labels), public.images)(one_hot(public.labels))
+    table = guess[public.labels]
+    assert picture_loss(table, public.images, 1.0) < picture_loss(means, public.images, 1.0) - 0.002
+
+
+@pytest.mark.parametrize(("kind", "k"), [("label", 2), ("probabilities", 1)])
+def test_several_labels_or_more_than_a_label_take_a_decoder(kind, k, monkeypatch):
+    taught = []
+    monkeypatch.setattr(module, "teach", lambda decoder, *_: taught.append(decoder))
+    floor = dataclasses.replace(SMALL, steps=2, observations=k)
+    play(floor, kind, lambda s: one_hot(s.labels, k), lambda s: one_hot(s.labels, k))
+    assert len(taught) == 1
 
 
 def test_class_means_are_the_means_of_the_classes():

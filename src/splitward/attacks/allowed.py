@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from splitward.attacks._decoders import Decoder, teach
-from splitward.attacks._training import Pairs, Schedule, invert, picture_loss
+from splitward.attacks._training import Pairs, Schedule, invert, picture_loss, train_decoder
 from splitward.attacks.inverse_network import InverseNetwork
 from splitward.core.errors import NotApplicable
 from splitward.core.knowledge import Activations, Released
 from splitward.core.registry import register
 from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
+
+TABLE_NUMBERS = 1 << 24
+"""Of a picture for every label, at most; more are left to a decoder."""
+TABLE_BATCH = 128
+"""Pairs at once that it learns from: each has to do with one picture only."""
 
 
 class KnownPairs:
@@ -51,7 +56,9 @@ class KnownPairs:
 class Allowed:
     """The picture from the released answer alone: the attacks' decoder, loss and effort; never below the class mean.
 
-    Among the trained decoder, the mean public image of the answered class and the mean public image, the one that does
+    Where one label is all that is released, whatever can be said of it is a table of one picture for each, and that is
+    what is trained. Nothing can do better, and a decoder takes several times as long to do as well.
+    Among what was trained, the mean public image of the answered class and the mean public image, the one that does
     best on public images that it was not made from is taken. ``observations``: draws of the answer that there will be
     of a secret.
     """
@@ -96,14 +103,31 @@ class Allowed:
 
     def _trained(
         self, pairs: KnownPairs, released: Released, loss: Callable[[Tensor, Tensor], Tensor], run: Run
-    ) -> Decoder:
-        spec = TensorSpec(tuple(pairs.answers.shape[2:]))
+    ) -> nn.Module:
+        classes = pairs.answers.shape[2]
+        schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
+        if released.kind == "label" and pairs.observations == 1 and classes * pairs.images[0].numel() <= TABLE_NUMBERS:
+            table = Table(ClassMeans(pairs.answers, pairs.images).pictures)
+            train_decoder(table, pairs, replace(schedule, batch=TABLE_BATCH, weight_decay=0.0), loss, run)
+            return table
         with run.constructing("decoder"):
+            spec = TensorSpec((classes,))
             decoder = Decoder((spec,), released.input, self.width, self.depth, pairs.observations > 1)
         decoder.to(run.device)
-        schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
         teach(decoder, pairs, pairs.every, schedule, loss, run)
         return decoder
+
+
+class Table(nn.Module):
+    """A picture for every label, that a training changes."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        super().__init__()
+        self.pictures = nn.Parameter(pictures.clone())
+
+    def forward(self, sent: Activations, _half: Tensor | None = None) -> Tensor:
+        """One-hot labels (N, 1, A) to (N, C, H, W)."""
+        return self.pictures[sent[0][:, 0].argmax(1)]
 
 
 class ClassMeans:
