@@ -72,13 +72,31 @@ def test_a_label_has_one_picture_which_is_better_than_the_class_mean():
     assert picture_loss(table, public.images, 1.0) < picture_loss(means, public.images, 1.0) - 0.002
 
 
-@pytest.mark.parametrize(("kind", "k"), [("label", 2), ("probabilities", 1)])
-def test_several_labels_or_more_than_a_label_take_a_decoder(kind, k, monkeypatch):
+TAUGHT = [("label", 2, {}), ("probabilities", 1, {}), ("label", 1, {"ENOUGH": 150}), ("label", 1, {"TABLE_NUMBERS": 9})]
+
+
+@pytest.mark.parametrize(("kind", "k", "limits"), [*TAUGHT, ("label", 1, {})])
+def test_only_one_label_of_many_images_takes_no_decoder(kind, k, limits, monkeypatch):
     taught = []
     monkeypatch.setattr(module, "teach", lambda decoder, *_: taught.append(decoder))
+    for name, value in limits.items():
+        monkeypatch.setattr(module, name, value)
     floor = dataclasses.replace(SMALL, steps=2, observations=k)
     play(floor, kind, lambda s: one_hot(s.labels, k), lambda s: one_hot(s.labels, k))
-    assert len(taught) == 1
+    assert len(taught) == ((kind, k, limits) in TAUGHT)
+
+
+def test_the_picture_of_a_label_is_learnt_from_several_draws_and_the_same_for_the_same_seed():
+    """Answers of a noisy device: four draws for each public image, one for a secret."""
+    public = pictures(400, 1)
+    draws = one_hot(public.labels, 4).clone()
+    draws[:, 3] = draws[:, 3].roll(1, 0)
+    released = Released(IMAGE, public, draws, "label")
+    ask = one_hot(torch.tensor([0, 1, 2]))
+    first, again, other = (SMALL.prepare(released, Run(s, torch.device("cpu")))(ask, 3) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.allclose(first[2], public.images.mean(0), atol=0.02)  # the label that nobody has
 
 
 def test_class_means_are_the_means_of_the_classes():

@@ -60,12 +60,34 @@ def test_an_answer_that_is_changed_changes_no_other(edge, images):
 
 
 def test_what_finds_no_room_is_computed_again(edge, images, monkeypatch):
+    monkeypatch.setattr(module, "ROW_BYTES", 0)
     monkeypatch.setattr(module, "BYTES", 2 * 4 * (2 * 4 * 4 + 1))
     asked = Asked(edge)
     asked(images[:2])
     asked(images[2:])
     assert same(asked(images), edge, images)
     assert edge.body.seen == 2 + 3 + 3 + 5  # the last five by the comparison
+
+
+def test_a_cut_that_is_a_view_keeps_no_more_than_it_sends(images):
+    body = nn.Module()
+    body.forward = lambda values: values.expand(-1, 1000, -1, -1).contiguous()[:, 0]
+    asked = Asked(Edge(Normalise(), body))
+    (answer,) = asked(images)
+    assert torch.equal(answer, images[:, 0])
+    assert all(part.untyped_storage().nbytes() <= images.nbytes for row in asked._kept.values() for part in row)
+
+
+def test_no_image_has_no_answer(edge, images):
+    assert [len(part) for part in Asked(edge)(images[:0])] == [0, 0]
+
+
+def test_what_is_forgotten_is_computed_again(edge, images):
+    asked = Asked(edge)
+    asked(images)
+    asked.forget()
+    assert same(asked(images), edge, images)
+    assert edge.body.seen == 3 * len(images)  # the last by the comparison
 
 
 def oracle(edge, text, asked):
@@ -86,6 +108,14 @@ def test_a_defence_of_the_input_is_drawn_before_the_edge(edge, images):
     ask = oracle(edge, "gaussian:1@input", Asked(edge))
     assert not torch.equal(ask(images)[0], ask(images)[0])
     assert edge.body.seen == 2 * len(images)
+
+
+def test_draws_of_one_batch_take_one_pass_also_where_nothing_finds_room(edge, images, monkeypatch):
+    monkeypatch.setattr(module, "BYTES", 0)
+    ask = oracle(edge, "gaussian:1", Asked(edge))
+    for _ in range(3):
+        ask(images)
+    assert edge.body.seen == len(images)
 
 
 def test_the_draws_are_those_of_a_device_without_the_memory(edge, images):

@@ -9,6 +9,8 @@ import torch
 
 import splitward as sw
 from audit.doubles import entry
+from splitward.audit import bench as module
+from splitward.audit.asked import Asked
 from splitward.audit.bench import Bench
 from splitward.audit.loop import Settings, cast, world_of
 from splitward.core.defence_text import parse_chain
@@ -83,3 +85,27 @@ def test_the_panel_is_part_of_the_address(play):
     assert bench.address("several", {}, inside, inside) != alone.address("several", {}, inside, inside)
     clean = world.undefended()
     assert bench.address("several", {}, clean, clean) == alone.address("several", {}, clean, clean)
+
+
+def test_the_device_of_a_panel_computes_an_image_once_and_remembers_nothing_after(play, monkeypatch):
+    made = []
+
+    class Remembered(Asked):
+        def __init__(self, edge):
+            super().__init__(edge)
+            self.most = 0
+            made.append(self)
+
+        def forget(self):
+            self.most = len(self._kept)
+            super().forget()
+
+    monkeypatch.setattr(module, "Asked", Remembered)
+    bench, world = play()
+    defended = dataclasses.replace(world, chain=PANEL[0])
+    bench.attack(entry(Several()), defended, defended)
+    (asked,) = made
+    assert asked.most == 2  # both devices were asked about the same two images
+    assert not asked._kept
+    bench.attack(entry(Several()), world, world)  # without randomness: its answers are kept by whoever asks
+    assert len(made) == 1

@@ -21,6 +21,8 @@ from splitward.core.spec import TensorSpec
 
 TABLE_NUMBERS = 1 << 24
 """Of a picture for every label, at most; more are left to a decoder."""
+ENOUGH = 32
+"""Public images of each label that there is."""
 TABLE_BATCH = 128
 """Pairs at once that it learns from: each has to do with one picture only."""
 
@@ -56,8 +58,9 @@ class KnownPairs:
 class Allowed:
     """The picture from the released answer alone: the attacks' decoder, loss and effort; never below the class mean.
 
-    Where one label is all that is released, whatever can be said of it is a table of one picture for each, and that is
-    what is trained. Nothing can do better, and a decoder takes several times as long to do as well.
+    Where one label is all that is released, whatever can be said of it is a table of one picture for each, and with
+    public images enough of every label (``ENOUGH``) that is what is trained, in a batch of its own: a decoder takes
+    several times as long to do as well.
     Among what was trained, the mean public image of the answered class and the mean public image, the one that does
     best on public images that it was not made from is taken. ``observations``: draws of the answer that there will be
     of a secret.
@@ -106,7 +109,7 @@ class Allowed:
     ) -> nn.Module:
         classes = pairs.answers.shape[2]
         schedule = Schedule(self.steps, self.batch, self.learning_rate, laps=self.laps)
-        if released.kind == "label" and pairs.observations == 1 and classes * pairs.images[0].numel() <= TABLE_NUMBERS:
+        if released.kind == "label" and tells_apart(pairs):
             table = Table(ClassMeans(pairs.answers, pairs.images).pictures)
             train_decoder(table, pairs, replace(schedule, batch=TABLE_BATCH, weight_decay=0.0), loss, run)
             return table
@@ -118,16 +121,26 @@ class Allowed:
         return decoder
 
 
+def tells_apart(pairs: KnownPairs) -> bool:
+    """Whether one picture for each label can be learnt: single labels, each of many images."""
+    counts = pairs.answers.sum((0, 1))
+    small = len(counts) * pairs.images[0].numel() <= TABLE_NUMBERS
+    return pairs.observations == 1 and small and bool((counts[counts > 0] >= ENOUGH * pairs.answers.shape[1]).all())
+
+
 class Table(nn.Module):
     """A picture for every label, that a training changes."""
 
     def __init__(self, pictures: Tensor) -> None:
         super().__init__()
-        self.pictures = nn.Parameter(pictures.clone())
+        self.shape = pictures.shape[1:]
+        self.pictures = nn.Parameter(pictures.flatten(1).clone())
 
     def forward(self, sent: Activations, _half: Tensor | None = None) -> Tensor:
         """One-hot labels (N, 1, A) to (N, C, H, W)."""
-        return self.pictures[sent[0][:, 0].argmax(1)]
+        # not by indexing, whose gradients are summed in any order
+        picture: Tensor = F.embedding(sent[0][:, 0].argmax(1), self.pictures)
+        return picture.unflatten(1, self.shape)
 
 
 class ClassMeans:

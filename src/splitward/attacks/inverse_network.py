@@ -118,7 +118,7 @@ class InverseNetwork:
         """
         shares = len(knowledge)
         sources = [
-            Interview(known, self.observations, self.shift, self._looks, run.child(f"{known.defence}"), 1 / shares)
+            Interview(known, self.observations, self.shift, self._looks, run, 1 / shares)  # one hold-out for all
             for known in knowledge
         ]
         first = knowledge[0]

@@ -28,7 +28,7 @@ from splitward.core.run import Run, Trace
 from splitward.core.settling import diverged
 from splitward.record.schema import Control
 
-REVISION = 5
+REVISION = 6
 """Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the
@@ -131,8 +131,8 @@ class Bench:
             role = f"attack/{entry.role}/{digest(*keys) if several else believed.key}"
             # Knowledge draws from the audit's streams, the attack from its own: neither can compute the other's.
             granted = self.run.child(f"grant/{role}")
-            # kept by none that answers once and for all: its answers are
-            asked = Asked(believed.edge) if any(w.chain for w in worlds) else None
+            # a device without randomness, or with a budget, is asked once: its answers are what is kept
+            asked = Asked(believed.edge) if self.budget is None and any(w.chain.draws for w in worlds) else None
             held = [
                 grant(entry.kind, w, granted.child(w.key) if several else granted, self.budget, asked) for w in worlds
             ]
@@ -142,6 +142,8 @@ class Bench:
             start = time.perf_counter()
             made = entry.attack.prepare_several(held, run) if several else [entry.attack.prepare(held[0], run)]
             seconds = time.perf_counter() - start
+            if asked is not None:
+                asked.forget()
             oracles = [known.query for known in held if hasattr(known, "query")]  # traffic and copies are let go
             for key, inverter in zip(keys, made, strict=True):
                 self._prepared[key] = _Prepared(inverter, run, run.trace, oracles, seconds, built_on)

@@ -165,7 +165,7 @@ def finished_trials(folder: Path | str) -> dict[str, tuple[Trial, Array | None]]
 
 
 def append_floor(folder: Path | str, key: str, floor: Floor, tensor: Array | None) -> None:
-    """As append_trial, for a floor: the decoder behind a released answer takes as long as an attack."""
+    """As append_trial, for a floor: a decoder of a released answer takes as long as an attack."""
     _append(Path(folder) / FLOORS, key, floor, tensor)
 
 

@@ -103,7 +103,7 @@ ATTACKS = {
     "inverse-network": "splitward's inverse network", "inverse-network:scripts": "the papers' inverse network",
     "shadow-model": "splitward's shadow models", "shadow-model:scripts": "the papers' shadow model",
     "model-reconstruction:paper": "model reconstruction", "floor prior/mean": "the mean image",
-    "floor allowed": "a decoder of the label",
+    "floor allowed": "the label alone",
 }  # fmt: skip
 
 
