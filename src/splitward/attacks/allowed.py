@@ -140,7 +140,7 @@ class Table(nn.Module):
         """One-hot labels (N, 1, A) to (N, C, H, W)."""
         # not by indexing, whose gradients are summed in any order
         picture: Tensor = F.embedding(sent[0][:, 0].argmax(1), self.pictures)
-        return picture.unflatten(1, self.shape)
+        return picture.view(-1, *self.shape)
 
 
 class ClassMeans:
