@@ -67,12 +67,11 @@ class Interview:
     Under a budget each public image is asked once, then (``observations`` times, where the device is random, and
     augmented images) up to what is left; the answers are kept and used again and again. Without a budget a device
     with randomness (or too large an activation to be kept) is asked afresh for every batch, and any other once for
-    every image and augmented image. Of either
-    a part of every batch is augmented anew, where a training would otherwise look at the same images so often that it
-    learns them by heart (LeNet-5 at ReLU2, 2,000 public images, 2,400 steps: 25.4 dB for 25.8), and nowhere else:
-    secrets are not moved, and a deep cut's decoder has enough to learn without (LeNet-5 at fc3 under gaussian:1, all
-    images moved: SSIM .38 for .47). With ``observations`` > 1 a batch holds that many draws of each image, or (every
-    other batch) fewer.
+    every image and augmented image. Of either a part of every batch is augmented anew, where a training would otherwise
+    look at the same images so often that it learns them by heart (LeNet-5 at ReLU2, 2,000 public images, 2,400 steps:
+    25.4 dB for 25.8), and nowhere else: secrets are not moved, and a deep cut's decoder has enough to learn without
+    (LeNet-5 at fc3 under gaussian:1, all images moved: SSIM .38 for .47). With ``observations`` > 1 a batch holds that
+    many draws of each image, or (every other batch) fewer.
     ``wish``: images that the training will look at; a smaller public set is stretched to no more than that.
     ``share``: of the hold-out and of memory, where several are used at once.
     """
@@ -152,9 +151,13 @@ class Interview:
         assert self._answers is not None
         return self._answers
 
+    def _moved(self, index: Tensor, generator: Generator) -> Tensor:
+        """The originals that the images with the numbers ``index`` were made of, newly augmented."""
+        return augment(self.originals[index % len(self.originals)], self.shift, generator)
+
     def _renew(self, index: Tensor, generator: Generator) -> None:
         """Put newly augmented images, and the device's answers for them, in the place of kept ones."""
-        pixels = augment(self.originals[index % len(self.originals)], self.shift, generator)
+        pixels = self._moved(index, generator)
         self.images[index] = pixels
         for kept, new in zip(self._answers or (), ask(self.query, pixels, self.draws), strict=True):
             kept[index] = new
@@ -166,15 +169,15 @@ class Interview:
         k = self.observations
         if k > 1 and float(torch.rand((), generator=generator, device=device)) < 0.5:
             k = int(torch.randint(1, k + 1, (), generator=generator, device=device))
+        few = max(1, count // ANEW)
         if not self.kept:
             pixels = self.images[index]
             if self.renewed:
-                few = max(1, count // ANEW)
-                pixels[:few] = augment(self.originals[index[:few] % len(self.originals)], self.shift, generator)
+                pixels[:few] = self._moved(index[:few], generator)
             return self._pairs(ask(self.query, pixels, k), index, pixels)
         answers = self._known(len(self.images))
         if self.renewed:
-            self._renew(index[: max(1, count // ANEW)].unique(), generator)
+            self._renew(index[:few].unique(), generator)
         have = answers[0].shape[1]
         chosen = torch.rand(have, generator=generator, device=device).argsort()[:k]
         chosen = chosen[torch.arange(k, device=device) % len(chosen)]

@@ -58,9 +58,9 @@ class KnownPairs:
 class Allowed:
     """The picture from the released answer alone: the attacks' decoder, loss and effort; never below the class mean.
 
-    Where one label is all that is released, whatever can be said of it is a table of one picture for each, and with
-    public images enough of every label (``ENOUGH``) that is what is trained, in a batch of its own: a decoder takes
-    several times as long to do as well.
+    Where one label is all that is released, whatever can be said of it is a table of one picture for each. With public
+    images enough (``ENOUGH``) of nearly every label that is what is trained, ``TABLE_BATCH`` pairs at once, and no
+    decoder, which takes several times as long to do as well; ``batch``, ``width`` and ``depth`` are the decoder's.
     Among what was trained, the mean public image of the answered class and the mean public image, the one that does
     best on public images that it was not made from is taken. ``observations``: draws of the answer that there will be
     of a secret.
