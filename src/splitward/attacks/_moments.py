@@ -8,6 +8,8 @@ class by class, fixes the sign and the position.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,19 +34,26 @@ NUMBERS = 1 << 26
 class Whitening:
     """The principal components of a map's channels, each to variance 1; of a vector the numbers, all at one scale."""
 
-    def __init__(self, part: Tensor) -> None:
-        """``part``: (N, *shape) of traffic."""
+    def __init__(self, part: Tensor, noise: Tensor | None = None) -> None:
+        """``part``: (N, *shape) of traffic. ``noise``: its variance, (C,) of a map, which is no part of its own."""
         self.mapped = part.ndim == 4
         if not self.mapped:
-            self.mean, self.scale = part.mean(0), float(part.var()) ** 0.5 or 1.0
+            own = float(part.var()) - (0.0 if noise is None else float(noise.mean()))
+            self.mean, self.scale = part.mean(0), max(own, 0.0) ** 0.5 or 1.0
             return
         self.mean = part.mean((0, 2, 3))
-        values, vectors = torch.linalg.eigh(_covariance(_few(part) - self.mean[:, None, None]).double())
+        shown = few(part)
+        covariance, unsure = _covariance(shown - self.mean[:, None, None]).double(), 0.0
+        if noise is not None:
+            covariance = covariance - noise.double().diag()
+            positions = shown.numel() / len(noise)
+            unsure = float(noise.max()) * 2 * math.sqrt(len(noise) / positions)  # what noise alone looks like at most
+        values, vectors = torch.linalg.eigh(covariance)
         values, vectors = values.flip(0)[:COMPONENTS].clamp_min(0), vectors.flip(1)[:, :COMPONENTS]
-        kept = values > FAINT / 10 * values[0]
+        kept = values > max(FAINT / 10 * float(values[0]), unsure)
         kept[0] = True
         self.directions = vectors[:, kept].float()
-        self.deviations = (values[kept] + FAINT * values[0]).sqrt().float().clamp_min(1e-6)
+        self.deviations = (values[kept] + FAINT * values[0] + unsure).sqrt().float().clamp_min(1e-6)
 
     def __call__(self, part: Tensor) -> Tensor:
         """(N, C, H, W) to (N, components, H, W); (N, *shape) of a vector to the same."""
@@ -53,22 +62,40 @@ class Whitening:
         centred = part - self.mean[:, None, None]
         return torch.einsum("nchw,cr->nrhw", centred, self.directions / self.deviations)
 
+    def excess(self, noise: Tensor, covariance: Tensor) -> Tensor:
+        """What ``noise``, drawn for each number by itself, adds to the whitened ``covariance``; of the same shape."""
+        total = torch.zeros_like(covariance)
+        if self.mapped:
+            turned = self.directions / self.deviations
+            total[0] = turned.T @ (noise[:, None] * turned)
+        else:
+            own = noise.flatten() / self.scale**2
+            total[0] = own.diag() if covariance.shape[-2] > 1 else own
+        return total
+
 
 class Moments:
     """First and second moments of traffic, and how far activations are from them.
 
     Of a map: the mean at every place, and the covariance of channels at ``LAGS`` over all places, in whitened channels.
     Of a vector: mean and covariance. With ``classes`` (M,), what the cloud takes the traffic for, also the mean of each
-    class. ``trust``: 1 where traffic is plenty; less where the moments of so few activations are mostly chance, which a
-    shadow had better not be fitted to.
+    class. ``noise``: what numbers of the traffic vary by beside the activation's own variance (``_undoing``).
+    ``trust``: 1 where traffic is plenty; less where the moments of so few activations are mostly chance, which a shadow
+    had better not be fitted to.
     """
 
-    def __init__(self, traffic: Activations, classes: Tensor | None = None) -> None:
+    def __init__(
+        self, traffic: Activations, classes: Tensor | None = None, noise: tuple[Tensor, ...] | None = None
+    ) -> None:
         flat = tuple(part.flatten(0, 1).float() for part in traffic)
-        self.whiten = [Whitening(part) for part in flat]
+        left = noise or (None,) * len(flat)
+        self.whiten = [Whitening(part, own) for part, own in zip(flat, left, strict=True)]
         white = [whiten(part) for whiten, part in zip(self.whiten, flat, strict=True)]
         self.mean = [part.mean(0) for part in white]
-        self.covariance = [_lagged(_few(part) - mean) for part, mean in zip(white, self.mean, strict=True)]
+        self.covariance = [lagged(few(part) - mean) for part, mean in zip(white, self.mean, strict=True)]
+        for i, own in enumerate(left):
+            if own is not None:
+                self.covariance[i] = self.covariance[i] - self.whiten[i].excess(own, self.covariance[i])
         self.shares = None
         if classes is not None:
             member = classes.repeat_interleave(traffic[0].shape[1])
@@ -84,7 +111,7 @@ class Moments:
         for part, covariance in zip(white, self.covariance, strict=True):
             halves = part[0::2], part[1::2]
             one, two = (half.mean(0) for half in halves)
-            first, second = (_lagged(_few(half) - half.mean(0)) for half in halves)
+            first, second = (lagged(few(half) - half.mean(0)) for half in halves)
             total += float((one - two).square().mean())
             total += float((first - second).square().sum() / covariance.square().sum().clamp_min(1e-12))
         return total / 4
@@ -104,7 +131,7 @@ class Moments:
             halves = white[0::2], white[1::2]
             one, two = (half.mean(0) - mean for half in halves)
             total = total + (one * two).mean()
-            first, second = (_lagged(half - half.mean(0)) - covariance for half in halves)
+            first, second = (lagged(half - half.mean(0)) - covariance for half in halves)
             total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
             if self.shares is not None and labels is not None:
                 sides = zip(halves, (labels[0::2], labels[1::2]), strict=True)
@@ -113,7 +140,7 @@ class Moments:
         return total
 
 
-def _few(part: Tensor) -> Tensor:
+def few(part: Tensor) -> Tensor:
     """The first samples of (N, *shape), of no more numbers than ``NUMBERS``."""
     return part[: max(2, NUMBERS // part[0].numel())]
 
@@ -136,7 +163,7 @@ def overlaps(maps: Tensor) -> list[tuple[Tensor, Tensor]]:
     return pairs
 
 
-def _lagged(centred: Tensor) -> Tensor:
+def lagged(centred: Tensor) -> Tensor:
     """Channels by channels at each lag, stacked; of vectors their covariance."""
     if centred.ndim != 4:
         return _covariance(centred)[None]

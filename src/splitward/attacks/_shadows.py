@@ -93,11 +93,12 @@ def split(public: Samples, run: Run) -> tuple[Samples, Samples]:
     return public[order[reserved:]], public[order[:reserved]]
 
 
-def draw(samples: Samples, count: int, shift: float, generator: Generator) -> Samples:
-    """A random batch, augmented."""
+def draw(samples: Samples, count: int, shift: float, generator: Generator, moved: int) -> Samples:
+    """A random batch, the last ``moved`` of it augmented."""
     index = torch.randint(len(samples), (count,), generator=generator, device=samples.images.device)
     batch = samples[index]
-    return Samples(augment(batch.images, shift, generator), batch.labels, batch.name)
+    last = augment(batch.images[count - moved :], shift, generator)
+    return Samples(torch.cat([batch.images[: count - moved], last]), batch.labels, batch.name)
 
 
 def run_cloud(cloud: nn.Module, sent: tuple[Tensor, ...]) -> Any:

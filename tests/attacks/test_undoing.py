@@ -1,0 +1,108 @@
+"""Noise that is drawn for each number by itself is taken off the moments of what was seen through it."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import splitward as sw
+from splitward.attacks._moments import Moments
+from splitward.attacks._undoing import parted, undo
+from splitward.core.defence import Chain
+
+
+def seeded(number=0):
+    return torch.Generator().manual_seed(number)
+
+
+def clean(count=600, rectified=True):
+    """Maps (N, 6, 9, 9) of correlated channels, smooth over places."""
+    fields = torch.randn(count, 3, 11, 11, generator=seeded(1))
+    weights = torch.randn(6, 3, 3, 3, generator=seeded(2)) / 5
+    maps = torch.nn.functional.conv2d(fields, weights, torch.linspace(-0.5, 0.5, 6))
+    return maps.relu() if rectified else maps
+
+
+def seen(values, defence, draws=1):
+    return (torch.stack([sw.defence(defence).sample(values, seeded(3 + k)) for k in range(draws)], 1),)
+
+
+def apart(moments, values):
+    """How far what was there is from the moments of what was seen."""
+    return float(moments.distance((values,)))
+
+
+@pytest.mark.parametrize("defence", ["gaussian:0.5", "laplace:0.3", "dropout:0.6", "gaussian:0.5+dropout:0.3"])
+@pytest.mark.parametrize("draws", [1, 4])
+def test_the_moments_are_those_of_what_was_there(defence, draws):
+    values, chain = clean(), sw.defence(defence)
+    sent = seen(values, defence, draws)
+    undone = undo(sent, chain, seeded())
+    assert undone is not None
+    with_it = apart(Moments(undone.estimates, None, undone.noise), values)
+    assert with_it < 0.02
+    assert apart(Moments(sent), values) > 10 * max(with_it, 1e-3)
+
+
+@pytest.mark.parametrize("defence", ["gaussian:0.5", "dropout:0.6"])
+def test_the_noise_that_is_left_is_told(defence):
+    values = clean()
+    undone = undo(seen(values, defence), sw.defence(defence), seeded())
+    off = (undone.estimates[0][:, 0] - values).square().mean((0, 2, 3))
+    assert torch.allclose(undone.noise[0], off, rtol=0.05)
+
+
+def test_of_vectors_too():
+    values = clean().flatten(1)[:, :40]
+    sent = seen(values, "gaussian:0.3", 4)
+    undone = undo(sent, sw.defence("gaussian:0.3"), seeded())
+    assert undone.noise[0].shape == (40,)
+    assert apart(Moments(undone.estimates, None, undone.noise), values) < 0.1 * apart(Moments(sent), values)
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_a_relu_is_seen_through_the_noise(rectified):
+    undone = undo(seen(clean(rectified=rectified), "gaussian:0.5"), sw.defence("gaussian:0.5"), seeded())
+    assert undone.rectified == (rectified,)
+
+
+@dataclass(frozen=True)
+class Dimmed:
+    """Each sample by a factor of its own: what is drawn is shared by all of its numbers."""
+
+    name = "dimmed"
+    level = 1.0
+    position = "wire"
+
+    def sample(self, clean, generator):
+        return clean * torch.rand(len(clean), *[1] * (clean.ndim - 1), generator=generator)
+
+
+@dataclass(frozen=True)
+class Bent:
+    """Noise, and then a map that is not affine."""
+
+    name = "bent"
+    level = 1.0
+    position = "wire"
+
+    def sample(self, clean, generator):
+        return (clean + 0.5 * torch.randn(clean.shape, generator=generator)).abs()
+
+
+@pytest.mark.parametrize("channel", [Dimmed(), Bent()])
+def test_noise_of_another_kind_is_left_alone(channel):
+    values = clean()
+    sent = (channel.sample(values, seeded(3))[:, None],)
+    assert undo(sent, Chain((channel,)), seeded()) is None
+
+
+def test_without_noise_there_is_nothing_to_undo():
+    values = clean()
+    assert undo((values[:, None],), Chain(), seeded()) is None
+    assert undo((values[:, None],), sw.defence("clip:1"), seeded()) is None
+
+
+def test_what_comes_before_the_first_draw_stays():
+    before, noise = parted(sw.defence("gaussian:1@input+clip:1+gaussian:0.5+quantise:8"))
+    assert (str(before), str(noise)) == ("gaussian:1@input+clip:1", "gaussian:0.5+quantise:8")
