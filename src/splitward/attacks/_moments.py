@@ -25,7 +25,8 @@ COMPONENTS = 48
 """Principal components of a map's channels that are looked at, at most."""
 FAINT = 1e-3
 """Share of the largest component's variance that is added to every one, so that the faintest are not blown up."""
-
+MAPS = 3.0
+"""What the moments of a map count for, beside those of a vector, which fewer numbers settle."""
 
 NUMBERS = 1 << 26
 """Numbers of a map, at most, that covariances are taken over; means are taken over all."""
@@ -119,24 +120,28 @@ class Moments:
     def distance(self, sent: tuple[Tensor, ...], labels: Tensor | None = None) -> Tensor:
         """Of a batch of activations, each (N, *shape), to the traffic; a scalar.
 
-        |mean - mean'|^2 + |covariances - covariances'|^2 / |covariances'|^2, and with ``labels`` (N,) the mean over
-        classes of |mean - mean'|^2. Squares are products of the differences of two halves of the batch, so that the
-        batch's own sampling error is not taken for a difference: the expectation is right, and single values may be
-        negative.
+        |mean - mean'|^2 + |covariances - covariances'|^2 / |covariances'|^2, of a map ``MAPS`` times, and with
+        ``labels`` (N,) the mean over classes of |mean - mean'|^2. Squares are products of the differences of two halves
+        of the batch, so that the batch's own sampling error is not taken for a difference: the expectation is right,
+        and single values may be negative.
         """
         total = torch.zeros((), device=sent[0].device)
         for i, part in enumerate(sent):
-            white = self.whiten[i](part.float())
-            mean, covariance = self.mean[i], self.covariance[i]
-            halves = white[0::2], white[1::2]
-            one, two = (half.mean(0) - mean for half in halves)
+            apart = self._apart(i, self.whiten[i](part.float()), labels)
+            total = total + (MAPS * apart if self.whiten[i].mapped else apart)
+        return total
+
+    def _apart(self, i: int, white: Tensor, labels: Tensor | None) -> Tensor:
+        mean, covariance = self.mean[i], self.covariance[i]
+        halves = white[0::2], white[1::2]
+        one, two = (half.mean(0) - mean for half in halves)
+        total = (one * two).mean()
+        first, second = (lagged(half - half.mean(0)) - covariance for half in halves)
+        total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
+        if self.shares is not None and labels is not None:
+            sides = zip(halves, (labels[0::2], labels[1::2]), strict=True)
+            one, two = (_joint(half - mean, y, self.shares) - self.by_class[i] for half, y in sides)
             total = total + (one * two).mean()
-            first, second = (lagged(half - half.mean(0)) - covariance for half in halves)
-            total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
-            if self.shares is not None and labels is not None:
-                sides = zip(halves, (labels[0::2], labels[1::2]), strict=True)
-                one, two = (_joint(half - mean, y, self.shares) - self.by_class[i] for half, y in sides)
-                total = total + (one * two).mean()
         return total
 
 

@@ -146,7 +146,7 @@ class ShadowModel:
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"decoder_steps": 300, "batch": 32},
         "standard": {},
-        "thorough": {"steps": 800, "decoder_steps": 2000, "shadows": 4},
+        "thorough": {"steps": 1500, "decoder_steps": 2000, "shadows": 4, "width": 32},
     }
     asks_task: ClassVar[bool] = True
 
@@ -156,7 +156,7 @@ class ShadowModel:
     batch: int = 64
     learning_rate: float = 3e-3
     shadows: int = 3
-    moments: float = 3.0
+    moments: float = 1.0
     width: int = 24
     architecture: str = "sized"
     inversion: Literal["decoder", "rmle"] = "decoder"
