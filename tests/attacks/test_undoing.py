@@ -7,8 +7,11 @@ import torch
 
 import splitward as sw
 from splitward.attacks._moments import MAPS, Moments
+from splitward.attacks._shadows import sure_classes
 from splitward.attacks._undoing import parted, undo
 from splitward.core.defence import Chain
+from splitward.core.knowledge import QueryFree, Samples
+from splitward.core.spec import TensorSpec
 
 
 def seeded(number=0):
@@ -106,3 +109,39 @@ def test_without_noise_there_is_nothing_to_undo():
 def test_what_comes_before_the_first_draw_stays():
     before, noise = parted(sw.defence("gaussian:1@input+clip:1+gaussian:0.5+quantise:8"))
     assert (str(before), str(noise)) == ("gaussian:1@input+clip:1", "gaussian:0.5+quantise:8")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A cloud whose answers name the class by the largest of the numbers that crossed; three classes, often alike."""
+
+    name = "three"
+
+    def correct(self, output, batch):
+        return (output.argmax(1) == batch.labels).float()
+
+
+@pytest.mark.parametrize(("defence", "sure"), [("none", True), ("gaussian:0.1", True), ("gaussian:30", False)])
+def test_classes_are_believed_only_where_noise_leaves_them(defence, sure):
+    labels = torch.arange(300) % 3
+    sent = torch.nn.functional.one_hot(labels, 3).float()
+    chain = sw.defence(defence)
+    knowledge = QueryFree(
+        input=TensorSpec((1, 8, 8)), activation=(TensorSpec((3,)),), cloud=torch.nn.Identity(), task=Known(),
+        public=Samples(torch.zeros(300, 1, 8, 8), labels, "none"), traffic=(chain.sample(sent, seeded())[:, None],),
+        defence=chain or None,
+    )  # fmt: skip
+    found = sure_classes(knowledge, parted(chain)[1], seeded(1))
+    assert (found is not None) == sure
+    assert found is None or (found == labels).all()
+
+
+def test_classes_that_noise_makes_all_alike_are_not_believed():
+    """More noise would not change them: what tells is that they are not as frequent as they are in public."""
+    labels = torch.arange(300) % 3
+    knowledge = QueryFree(
+        input=TensorSpec((1, 8, 8)), activation=(TensorSpec((3,)),), cloud=torch.nn.Identity(), task=Known(),
+        public=Samples(torch.zeros(300, 1, 8, 8), labels, "none"),
+        traffic=(torch.tensor([9.0, 0.0, 0.0]).expand(300, 1, 3),), defence=sw.defence("gaussian:0.1"),
+    )  # fmt: skip
+    assert sure_classes(knowledge, sw.defence("gaussian:0.1"), seeded()) is None

@@ -14,7 +14,7 @@ from splitward.attacks._blind import Affine, identify, pose
 from splitward.attacks._decoders import Decoder, teach
 from splitward.attacks._moments import Moments
 from splitward.attacks._reading import read, stride_of
-from splitward.attacks._shadows import Shadows, classes, draw, run_cloud, split
+from splitward.attacks._shadows import Shadows, draw, run_cloud, split, sure_classes
 from splitward.attacks._surrogate import Surrogate, behind_public, make_edge, rectified
 from splitward.attacks._training import Schedule, invert, picture_loss, train
 from splitward.attacks._undoing import parted, undo
@@ -82,7 +82,7 @@ class Fit:
         moments = None
         if weight:
             estimates, left = (traffic, None) if undone is None else (undone.estimates, undone.noise)
-            moments = Moments(estimates, classes(knowledge), left)
+            moments = Moments(estimates, sure_classes(knowledge, noise, run.stream("classes")), left)
         return cls(knowledge, chain if undone is None else before, pictures, unseen, moments, positive, weight, asked)
 
     def misfit(self, edge: Edge, batch: Samples, generator: Generator, moved: int = 0) -> Tensor:
@@ -144,7 +144,7 @@ class ShadowModel:
         },
     }  # fmt: skip
     efforts: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"decoder_steps": 300, "batch": 32},
+        "quick": {"laps": 3, "batch": 32},
         "standard": {},
         "thorough": {"steps": 1500, "decoder_steps": 2000, "shadows": 4, "width": 32},
     }
