@@ -43,7 +43,7 @@ def test_an_affine_edge_is_identified(lenet5_digits, digits, labelled):
 @pytest.mark.parametrize(("at", "psnr_db"), [("conv1", 30.0), ("ReLU2", 15.0)])
 def test_the_secrets_come_back_without_the_edge_or_a_query(lenet5_digits, digits, at, psnr_db):
     knowledge, images, sent = scene(lenet5_digits, digits, at)
-    attack = ShadowModel(**ShadowModel.efforts["quick"])
+    attack = ShadowModel(batch=32, steps=150, laps=1, width=12, shadows=2, decoder_steps=150)
     guess = attack.prepare(knowledge, Run(0, torch.device("cpu")))(sent)
     error = (guess - images).square().flatten(1).mean(1).clamp_min(1e-10)
     assert float((-10 * error.log10()).mean()) > psnr_db
