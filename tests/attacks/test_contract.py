@@ -30,10 +30,10 @@ SIDE = 16
 
 
 def small(entry):
-    """The attack at a budget of seconds: every count of steps, epochs and restarts at its least."""
+    """The attack at a budget of seconds: every count of steps, epochs, shadows and restarts at its least."""
     fields = {f.name: getattr(entry.attack, f.name) for f in dataclasses.fields(entry.attack)}
     cheap = {n: min(v, 4) for n, v in fields.items() if "steps" in n and isinstance(v, int)}
-    cheap |= {n: 2 for n in ("shadows",) if fields.get(n, 0) > 2}
+    cheap |= {n: min(v, 2) for n, v in fields.items() if n == "shadows"}
     cheap |= {n: 1 for n, v in fields.items() if "epochs" in n and isinstance(v, int)}
     return dataclasses.replace(entry.attack, **cheap)
 

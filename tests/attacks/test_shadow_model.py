@@ -8,11 +8,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from splitward.attacks._moments import MAPS, Moments
-from splitward.attacks._shadows import responses
+from splitward.attacks._shadows import DOUBT, Shadows, responses
 from splitward.attacks._surrogate import script_layers
 from splitward.attacks.shadow_model import ShadowModel
+from splitward.audit.grant import grant
+from splitward.core.defence import Chain
+from splitward.core.edge import Edge
 from splitward.core.errors import AttackError, NotApplicable
 from splitward.core.knowledge import QueryFree, Samples
+from splitward.core.run import Run
 from splitward.core.spec import TensorSpec
 
 SIDE = 4
@@ -172,3 +176,33 @@ def test_the_scripts_shadows_are_those_of_the_paper(image, shape, convolutions):
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(AttackError, match="'decoder' or 'rmle'"):
         ShadowModel(inversion="magic")  # type: ignore[arg-type]
+
+
+class Scaled(nn.Module):
+    """An edge that sends a map and a vector, each ``by`` times what another sends."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return self.by * x.expand(-1, 2, -1, -1), self.by * x.flatten(1)
+
+
+def test_what_shadows_differ_by_is_in_doubt_in_a_map_and_the_same_for_every_draw(make_scene):
+    run = Run(0, torch.device("cpu"))
+    knowledge = grant(QueryFree, make_scene(lambda: Scaled(1.0), cloud=nn.Identity()).world, run)
+    edges = [Edge(nn.Identity(), Scaled(by)) for by in (1.0, 1.2)]
+    pixels = knowledge.public.images[:8]
+    source = Shadows(knowledge, Chain(), edges, 3, 0.0, run, answered=False)
+    maps, vectors = source.through(edges[0], pixels, 3, run.stream("test"))
+    assert torch.equal(vectors, pixels.flatten(1)[:, None].expand(-1, 3, -1))
+    off = maps - pixels.expand(-1, 2, -1, -1)[:, None]
+    assert torch.equal(off[:, 0], off[:, 2])
+    differ = 0.2 / 2**0.5 * float(source.unseen.images.square().mean()) ** 0.5
+    assert float(off[:, 0].std()) == pytest.approx(DOUBT * differ, rel=0.1)
+    assert float(off[:, 0].std()) > differ
+    (alone, _) = Shadows(knowledge, Chain(), edges[:1], 1, 0.0, run, answered=False).through(
+        edges[0], pixels, 1, run.stream("test")
+    )
+    assert torch.equal(alone[:, 0], pixels.expand(-1, 2, -1, -1))

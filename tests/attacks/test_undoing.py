@@ -1,6 +1,6 @@
 """Noise that is drawn for each number by itself is taken off the moments of what was seen through it."""
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,34 +69,20 @@ def test_a_relu_is_seen_through_the_noise(rectified):
     assert undone.rectified == (rectified,)
 
 
-@dataclass(frozen=True)
-class Dimmed:
+def dimmed(clean, generator):
     """Each sample by a factor of its own: what is drawn is shared by all of its numbers."""
-
-    name = "dimmed"
-    level = 1.0
-    position = "wire"
-
-    def sample(self, clean, generator):
-        return clean * torch.rand(len(clean), *[1] * (clean.ndim - 1), generator=generator)
+    return clean * torch.rand(len(clean), *[1] * (clean.ndim - 1), generator=generator)
 
 
-@dataclass(frozen=True)
-class Bent:
+def bent(clean, generator):
     """Noise, and then a map that is not affine."""
-
-    name = "bent"
-    level = 1.0
-    position = "wire"
-
-    def sample(self, clean, generator):
-        return (clean + 0.5 * torch.randn(clean.shape, generator=generator)).abs()
+    return (clean + 0.5 * torch.randn(clean.shape, generator=generator)).abs()
 
 
-@pytest.mark.parametrize("channel", [Dimmed(), Bent()])
-def test_noise_of_another_kind_is_left_alone(channel):
-    values = clean()
-    sent = (channel.sample(values, seeded(3))[:, None],)
+@pytest.mark.parametrize("sample", [dimmed, bent])
+def test_noise_of_another_kind_is_left_alone(sample):
+    channel = SimpleNamespace(name="own", level=1.0, position="wire", sample=sample)
+    sent = (sample(clean(), seeded(3))[:, None],)
     assert undo(sent, Chain((channel,)), seeded()) is None
 
 
@@ -111,37 +97,28 @@ def test_what_comes_before_the_first_draw_stays():
     assert (str(before), str(noise)) == ("gaussian:1@input+clip:1", "gaussian:0.5+quantise:8")
 
 
-@dataclass(frozen=True)
-class Known:
-    """A cloud whose answers name the class by the largest of the numbers that crossed; three classes, often alike."""
+LABELS = torch.arange(300) % 3
 
-    name = "three"
 
-    def correct(self, output, batch):
-        return (output.argmax(1) == batch.labels).float()
+def served(sent, defence):
+    """What one holds whose cloud names the class by the largest of the three numbers (300, 3) that cross."""
+    task = SimpleNamespace(correct=lambda output, batch: (output.argmax(1) == batch.labels).float())
+    return QueryFree(
+        input=TensorSpec((1, 8, 8)), activation=(TensorSpec((3,)),), cloud=torch.nn.Identity(), task=task,
+        public=Samples(torch.zeros(300, 1, 8, 8), LABELS, "none"), traffic=(sent[:, None],), defence=defence or None,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("defence", "sure"), [("none", True), ("gaussian:0.1", True), ("gaussian:30", False)])
 def test_classes_are_believed_only_where_noise_leaves_them(defence, sure):
-    labels = torch.arange(300) % 3
-    sent = torch.nn.functional.one_hot(labels, 3).float()
     chain = sw.defence(defence)
-    knowledge = QueryFree(
-        input=TensorSpec((1, 8, 8)), activation=(TensorSpec((3,)),), cloud=torch.nn.Identity(), task=Known(),
-        public=Samples(torch.zeros(300, 1, 8, 8), labels, "none"), traffic=(chain.sample(sent, seeded())[:, None],),
-        defence=chain or None,
-    )  # fmt: skip
-    found = sure_classes(knowledge, parted(chain)[1], seeded(1))
+    sent = chain.sample(torch.nn.functional.one_hot(LABELS, 3).float(), seeded())
+    found = sure_classes(served(sent, chain), parted(chain)[1], seeded(1))
     assert (found is not None) == sure
-    assert found is None or (found == labels).all()
+    assert found is None or (found == LABELS).all()
 
 
 def test_classes_that_noise_makes_all_alike_are_not_believed():
     """More noise would not change them: what tells is that they are not as frequent as they are in public."""
-    labels = torch.arange(300) % 3
-    knowledge = QueryFree(
-        input=TensorSpec((1, 8, 8)), activation=(TensorSpec((3,)),), cloud=torch.nn.Identity(), task=Known(),
-        public=Samples(torch.zeros(300, 1, 8, 8), labels, "none"),
-        traffic=(torch.tensor([9.0, 0.0, 0.0]).expand(300, 1, 3),), defence=sw.defence("gaussian:0.1"),
-    )  # fmt: skip
-    assert sure_classes(knowledge, sw.defence("gaussian:0.1"), seeded()) is None
+    chain, sent = sw.defence("gaussian:0.1"), torch.tensor([9.0, 0.0, 0.0]).expand(300, 3)
+    assert sure_classes(served(sent, chain), chain, seeded()) is None

@@ -27,7 +27,6 @@ FAINT = 1e-3
 """Share of the largest component's variance that is added to every one, so that the faintest are not blown up."""
 MAPS = 3.0
 """What the moments of a map count for, beside those of a vector, which fewer numbers settle."""
-
 NUMBERS = 1 << 26
 """Numbers of a map, at most, that covariances are taken over; means are taken over all."""
 
@@ -43,7 +42,7 @@ class Whitening:
             self.mean, self.scale = part.mean(0), max(own, 0.0) ** 0.5 or 1.0
             return
         self.mean = part.mean((0, 2, 3))
-        shown = few(part)
+        shown = _few(part)
         covariance, unsure = _covariance(shown - self.mean[:, None, None]).double(), 0.0
         if noise is not None:
             covariance = covariance - noise.double().diag()
@@ -93,7 +92,7 @@ class Moments:
         self.whiten = [Whitening(part, own) for part, own in zip(flat, left, strict=True)]
         white = [whiten(part) for whiten, part in zip(self.whiten, flat, strict=True)]
         self.mean = [part.mean(0) for part in white]
-        self.covariance = [lagged(few(part) - mean) for part, mean in zip(white, self.mean, strict=True)]
+        self.covariance = [spread(part) for part in white]
         for i, own in enumerate(left):
             if own is not None:
                 self.covariance[i] = self.covariance[i] - self.whiten[i].excess(own, self.covariance[i])
@@ -112,7 +111,7 @@ class Moments:
         for part, covariance in zip(white, self.covariance, strict=True):
             halves = part[0::2], part[1::2]
             one, two = (half.mean(0) for half in halves)
-            first, second = (lagged(few(half) - half.mean(0)) for half in halves)
+            first, second = (spread(half) for half in halves)
             total += float((one - two).square().mean())
             total += float((first - second).square().sum() / covariance.square().sum().clamp_min(1e-12))
         return total / 4
@@ -136,7 +135,7 @@ class Moments:
         halves = white[0::2], white[1::2]
         one, two = (half.mean(0) - mean for half in halves)
         total = (one * two).mean()
-        first, second = (lagged(half - half.mean(0)) - covariance for half in halves)
+        first, second = (_lagged(half - half.mean(0)) - covariance for half in halves)
         total = total + (first * second).sum() / covariance.square().sum().clamp_min(1e-12)
         if self.shares is not None and labels is not None:
             sides = zip(halves, (labels[0::2], labels[1::2]), strict=True)
@@ -145,7 +144,7 @@ class Moments:
         return total
 
 
-def few(part: Tensor) -> Tensor:
+def _few(part: Tensor) -> Tensor:
     """The first samples of (N, *shape), of no more numbers than ``NUMBERS``."""
     return part[: max(2, NUMBERS // part[0].numel())]
 
@@ -168,7 +167,12 @@ def overlaps(maps: Tensor) -> list[tuple[Tensor, Tensor]]:
     return pairs
 
 
-def lagged(centred: Tensor) -> Tensor:
+def spread(part: Tensor) -> Tensor:
+    """The covariance of (N, *shape) at every lag, of no more numbers than ``NUMBERS``."""
+    return _lagged(_few(part) - part.mean(0))
+
+
+def _lagged(centred: Tensor) -> Tensor:
     """Channels by channels at each lag, stacked; of vectors their covariance."""
     if centred.ndim != 4:
         return _covariance(centred)[None]

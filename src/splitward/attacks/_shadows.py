@@ -175,7 +175,8 @@ def sure_classes(knowledge: QueryFree, noise: Chain, generator: Generator) -> Te
         return found
     noisier = tuple(noise.sample(part[:, 0], generator)[:, None] for part in knowledge.traffic)
     again = classes(dataclasses.replace(knowledge, traffic=noisier))
-    same = float(torch.eq(found, again if again is not None else found).float().mean())
+    assert again is not None
+    same = float(torch.eq(found, again).float().mean())
     count = int(max(found.max(), labels.max())) + 1
     named, due = (torch.bincount(which, minlength=count) / len(which) for which in (found, labels))
     return found if same >= SAME and float((named - due).abs().sum()) / 2 <= ASKEW else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from splitward.attacks._moments import Whitening, few, lagged
+from splitward.attacks._moments import Whitening, spread
 from splitward.attacks._surrogate import rectified
 from splitward.core.defence import Chain
 from splitward.core.knowledge import Activations
@@ -62,6 +62,10 @@ class Response:
         return seen, (second - before).clamp_min(0).minimum(seen.var(0))
 
 
+UNCHANGED = Response(1.0, 0.0, (0.0, 0.0, 0.0))
+"""Of integers and booleans, which pass every defence."""
+
+
 def parted(chain: Chain) -> tuple[Chain, Chain]:
     """What comes before the first draw on the wire, defences of the input included; and the rest."""
     wire = chain.at("wire").channels
@@ -76,8 +80,8 @@ def undo(traffic: Activations, noise: Chain, generator: Generator) -> Undone | N
         return None
     estimates, left, never_negative = [], [], []
     for part, positive in zip(traffic, rectified(traffic), strict=True):
-        response = _response(part, noise, generator) if part.is_floating_point() else Response(1.0, 0.0, (0, 0, 0))
-        if response is None or (part.is_floating_point() and not _holds(response, part, noise, generator)):
+        response = _response(part, noise, generator) if part.is_floating_point() else UNCHANGED
+        if response is None:
             return None
         seen, variance = response.estimate(part.float())
         error = (seen.var(0) / len(seen)).sqrt()
@@ -92,7 +96,7 @@ def _by_channel(variance: Tensor) -> Tensor:
 
 
 def _response(part: Tensor, noise: Chain, generator: Generator) -> Response | None:
-    """What draws for tensors of one value say."""
+    """What draws for tensors of one value say; None where it does not hold for the traffic, or leaves nothing."""
     shape = part.shape[2:]
     count = math.ceil(DRAWN / max(1, math.prod(shape)))
     unit = part.square().mean().sqrt().item() or 1.0
@@ -103,20 +107,24 @@ def _response(part: Tensor, noise: Chain, generator: Generator) -> Response | No
     powers = torch.stack([values**0, values, values**2], 1)
     offset, slope = (float(c) for c in torch.linalg.lstsq(powers[:, :2], means[:, None]).solution[:, 0])
     constant, linear, square = (float(c) for c in torch.linalg.lstsq(powers, variances[:, None]).solution[:, 0])
-    return Response(slope, offset, (constant, linear, square)) if abs(slope) > FLATTEST else None
+    if abs(slope) <= FLATTEST:
+        return None
+    found = Response(slope, offset, (constant, linear, square))
+    return found if _holds(found, part, noise, generator) else None
 
 
 def _holds(response: Response, part: Tensor, noise: Chain, generator: Generator) -> bool:
     """Whether it gives back the moments of what is known: the traffic itself, through the noise once more."""
     known = part[:, 0].float()
     white = Whitening(known)
-    mean, covariance = white(known).mean(0), lagged(few(white(known) - white(known).mean(0)))
+    before = white(known)
+    mean, covariance = before.mean(0), spread(before)
     off = []
     for _ in range(2):  # the product of two errors by chance is nothing, in expectation
         seen, variance = response.estimate(noise.sample(part[:, 0], generator).float()[:, None])
         again = white(seen)
         excess = white.excess(_by_channel(variance), covariance)
-        off.append((again.mean(0) - mean, lagged(few(again - again.mean(0))) - excess - covariance))
+        off.append((again.mean(0) - mean, spread(again) - excess - covariance))
     (one, first), (two, second) = off
     shift = float((one * two).mean() / mean.square().mean().clamp_min(1.0))
     return shift < WRONG and float((first * second).sum() / covariance.square().sum().clamp_min(1e-12)) < WRONG
