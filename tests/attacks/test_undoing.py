@@ -1,11 +1,13 @@
 """Noise that is drawn for each number by itself is taken off the moments of what was seen through it."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 import splitward as sw
+from splitward.attacks._denoising import Denoiser
 from splitward.attacks._moments import MAPS, Moments
 from splitward.attacks._shadows import sure_classes
 from splitward.attacks._undoing import parted, undo
@@ -113,12 +115,25 @@ def served(sent, defence):
 def test_classes_are_believed_only_where_noise_leaves_them(defence, sure):
     chain = sw.defence(defence)
     sent = chain.sample(torch.nn.functional.one_hot(LABELS, 3).float(), seeded())
-    found = sure_classes(served(sent, chain), parted(chain)[1], seeded(1))
+    found = sure_classes(served(sent, chain), parted(chain)[1], Denoiser(), seeded(1))
     assert (found is not None) == sure
     assert found is None or (found == LABELS).all()
+
+
+def test_classes_come_back_with_the_noise_off():
+    """Ten numbers say the same, and the filter takes their mean: a cloud that looks at one of them is told the class."""
+    chain = sw.defence("gaussian:1")
+    values = torch.nn.functional.one_hot(LABELS, 3).float().repeat_interleave(10, 1)
+    sent = chain.sample(values, seeded())
+    knowledge = dataclasses.replace(served(sent, chain), cloud=lambda part: part[:, ::10])
+    denoise = Denoiser.of(undo(knowledge.traffic, chain, seeded()))
+    assert sure_classes(knowledge, chain, Denoiser(), seeded(1)) is None
+    found = sure_classes(knowledge, chain, denoise, seeded(1))
+    assert found is not None
+    assert float((found == LABELS).float().mean()) > 0.9
 
 
 def test_classes_that_noise_makes_all_alike_are_not_believed():
     """More noise would not change them: what tells is that they are not as frequent as they are in public."""
     chain, sent = sw.defence("gaussian:0.1"), torch.tensor([9.0, 0.0, 0.0]).expand(300, 3)
-    assert sure_classes(served(sent, chain), chain, seeded()) is None
+    assert sure_classes(served(sent, chain), chain, Denoiser(), seeded()) is None

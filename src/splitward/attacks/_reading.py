@@ -92,6 +92,15 @@ def canvas(readings: list[Reading], image: TensorSpec) -> tuple[int, tuple[int, 
     return stride, (math.ceil(image.shape[-2] / stride), math.ceil(image.shape[-1] / stride))
 
 
+def grids_of(spec: TensorSpec, image: TensorSpec) -> list[tuple[int, int]]:
+    """Of a vector: the sizes, in the image's aspect, of the maps that may have been flattened into it."""
+    if read(spec, image).layout != "vector":
+        return []
+    height, width = image.shape[-2:]
+    grids = [(h, h * width // height) for h in range(2, height + 1) if h * width % height == 0]
+    return [(h, w) for h, w in grids if w > 1 and spec.elements % (h * w) == 0]
+
+
 def locality(values: Tensor, pixels: Tensor, grid: tuple[int, int]) -> float:
     """How much better numbers (N, L), read as a map of ``grid``, are correlated with the brightness of the pixels below
     their own position than with that below the others: the ratio of the mean squared correlations."""
@@ -112,12 +121,10 @@ def unflattened(
 
     A flattened map tells no less than the map. ``activations``, each (N, k, *shape), are those of ``pixels``.
     """
-    height, width = image.shape[-2:]
     found = []
     for spec, part in zip(specs, activations, strict=True):
-        grids = [(h, h * width // height) for h in range(2, height + 1) if h * width % height == 0]
-        grids = [(h, w) for h, w in grids if w > 1 and spec.elements % (h * w) == 0]
-        if read(spec, image).layout != "vector" or not grids or len(pixels) < 2:
+        grids = grids_of(spec, image)
+        if not grids or len(pixels) < 2:
             found.append(spec)
             continue
         values = part.mean(1).flatten(1).float()

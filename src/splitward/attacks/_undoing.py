@@ -31,20 +31,6 @@ DEVIATIONS = 5
 
 
 @dataclass(frozen=True)
-class Undone:
-    """Traffic as it was expected to be before the noise.
-
-    ``estimates``: of each tensor, (M, 1, *shape). ``noise``: the variance that the estimates have beside that of the
-    activation, (C,) of a map's channels and (*shape) of a vector. ``rectified``: of each tensor, whether it looks like
-    the output of a ReLU.
-    """
-
-    estimates: Activations
-    noise: tuple[Tensor, ...]
-    rectified: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
 class Response:
     """E[sent | x] = slope x + offset; Var[sent | x] = c[0] + c[1] x + c[2] x^2 with c = ``variance``."""
 
@@ -60,6 +46,21 @@ class Response:
         second, mean = seen.square().mean(0), seen.mean(0)
         before = (second - constant - linear * mean) / (1 + square)
         return seen, (second - before).clamp_min(0).minimum(seen.var(0))
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Traffic as it was expected to be before the noise.
+
+    ``estimates``: of each tensor, (M, 1, *shape). ``noise``: the variance that the estimates have beside that of the
+    activation, (C,) of a map's channels and (*shape) of a vector. ``rectified``: of each tensor, whether it looks like
+    the output of a ReLU. ``responses``: what the noise does to it.
+    """
+
+    estimates: Activations
+    noise: tuple[Tensor, ...]
+    rectified: tuple[bool, ...]
+    responses: tuple[Response, ...]
 
 
 UNCHANGED = Response(1.0, 0.0, (0.0, 0.0, 0.0))
@@ -78,17 +79,18 @@ def undo(traffic: Activations, noise: Chain, generator: Generator) -> Undone | N
     """``traffic`` (M, k, *shape) without ``noise``; None where that is none, or of another kind."""
     if not noise.draws or len(traffic[0]) < 2:
         return None
-    estimates, left, never_negative = [], [], []
+    estimates, left, never_negative, responses = [], [], [], []
     for part, positive in zip(traffic, rectified(traffic), strict=True):
         response = _response(part, noise, generator) if part.is_floating_point() else UNCHANGED
         if response is None:
             return None
         seen, variance = response.estimate(part.float())
         error = (seen.var(0) / len(seen)).sqrt()
+        responses.append(response)
         estimates.append(seen[:, None])
         left.append(_by_channel(variance))
         never_negative.append(positive or bool((seen.mean(0) >= -DEVIATIONS * error).all()))
-    return Undone(tuple(estimates), tuple(left), tuple(never_negative))
+    return Undone(tuple(estimates), tuple(left), tuple(never_negative), tuple(responses))
 
 
 def _by_channel(variance: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from torch import Generator, Tensor
 
 from splitward.attacks._blind import Affine, identify, pose
 from splitward.attacks._decoders import Decoder, teach
+from splitward.attacks._denoising import Denoiser
 from splitward.attacks._moments import Moments
 from splitward.attacks._reading import read, stride_of
 from splitward.attacks._shadows import Shadows, draw, run_cloud, split, sure_classes
 from splitward.attacks._surrogate import Surrogate, behind_public, make_edge, rectified
 from splitward.attacks._training import Schedule, invert, picture_loss, train
 from splitward.attacks._undoing import parted, undo
+from splitward.attacks._unflattening import map_of, unflatten
 from splitward.attacks.inverse_network import CLOSED_FORM, InverseNetwork
 from splitward.attacks.rmle import RMLE
 from splitward.core.defence import Chain
@@ -58,6 +60,7 @@ class Fit:
     """What a shadow has to suit: the cloud half's own task where it is ``asked``, and the moments of the traffic.
 
     ``chain``: what stands between a shadow and those moments. ``rectified``: of each tensor, whether it looks so.
+    ``denoise``: what a decoder had better look through.
     """
 
     knowledge: QueryFree
@@ -67,7 +70,8 @@ class Fit:
     moments: Moments | None
     rectified: tuple[bool, ...]
     weight: float
-    asked: bool = True
+    asked: bool
+    denoise: Denoiser
 
     @classmethod
     def to(cls, knowledge: QueryFree, pictures: Samples, unseen: Samples, weight: float, asked: bool, run: Run) -> Fit:
@@ -75,15 +79,17 @@ class Fit:
         chain, traffic = knowledge.defence or Chain(), knowledge.traffic
         positive = (False,) * len(knowledge.activation)
         if traffic is None:
-            return cls(knowledge, chain, pictures, unseen, None, positive, weight, asked)
+            return cls(knowledge, chain, pictures, unseen, None, positive, weight, asked, Denoiser())
         before, noise = parted(chain)
         undone = undo(traffic, noise, run.stream("undone"))
         positive = rectified(traffic) if undone is None else undone.rectified
-        moments = None
+        moments, denoise = None, Denoiser.of(undone)
         if weight:
             estimates, left = (traffic, None) if undone is None else (undone.estimates, undone.noise)
-            moments = Moments(estimates, sure_classes(knowledge, noise, run.stream("classes")), left)
-        return cls(knowledge, chain if undone is None else before, pictures, unseen, moments, positive, weight, asked)
+            moments = Moments(estimates, sure_classes(knowledge, noise, denoise, run.stream("classes")), left)
+        return cls(
+            knowledge, chain if undone is None else before, pictures, unseen, moments, positive, weight, asked, denoise
+        )
 
     def misfit(self, edge: Edge, batch: Samples, generator: Generator, moved: int = 0) -> Tensor:
         """Loss of the task if it is asked, and the distance of moments as far as they can be trusted; a scalar.
@@ -173,6 +179,13 @@ class ShadowModel:
 
     def prepare(self, knowledge: QueryFree, run: Run) -> Inverter:
         """Make the shadows, and learn from them; NotApplicable where the public set lacks what the task needs."""
+        spec = map_of(knowledge) if self.architecture == "sized" else None
+        if spec is not None:
+            inverter = self._prepare(unflatten(knowledge, spec), run)
+            return lambda activations: inverter((activations[0].unflatten(2, spec.shape),))
+        return self._prepare(knowledge, run)
+
+    def _prepare(self, knowledge: QueryFree, run: Run) -> Inverter:
         chain = knowledge.defence or Chain()
         pictures, unseen = split(knowledge.public, run)
         if self.asks_task:
@@ -183,7 +196,9 @@ class ShadowModel:
         edges = [affine] if affine is not None and alone else self._trained(fit, affine, run)
         if self.inversion == "rmle":
             return self._descent(edges[-1], chain, knowledge, run)
-        source = Shadows(knowledge, chain, edges, self.observations, self.shift, run, answered=not alone)
+        source = Shadows(
+            knowledge, chain, edges, self.observations, self.shift, run, answered=not alone, denoise=fit.denoise
+        )
         return self._decoder(knowledge, source, run)
 
     def _affine(self, fit: Fit, run: Run) -> Edge | None:
