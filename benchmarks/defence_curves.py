@@ -4,8 +4,9 @@
 
 attacks LeNet-5 at ReLU2 (MNIST) and the CIFAR CNN at ReLU22 under dropout, Gaussian and Laplace noise at five levels
 each, on the activation and on the input, writes ``results/defence-curves.json`` after each point, and draws one figure
-for each data set beside it. A point that is there already, for the same effort and samples, is kept; ``--again``
-measures it anew. MNIST and CIFAR-10 must lie under SPLITWARD_DATA.
+for each data set beside it. Curves can be measured apart (``--curve``, ``-o``) and be put together (``--merge``). A
+point that is there already, for the same effort and samples, is kept; ``--again`` measures it anew. MNIST and CIFAR-10
+must lie under SPLITWARD_DATA.
 
 The decoders of the five levels of a curve learn together (``Bench.panel``). The floors are those of the undefended
 device, no lower than under a defence: to come down to them is the least that a protection must do. The figures are
@@ -48,9 +49,11 @@ KINDS = {
 }
 """Levels from the weakest to the strongest of the papers' (0.1 to 0.9; 0.1 to 5)."""
 PLACES = {"activation": "", "input": "@input"}
-CURVES = tuple(
-    tuple(f"{kind}:{level:g}{end}" for level in levels) for kind, levels in KINDS.items() for end in PLACES.values()
-)
+CURVES = {
+    f"{kind}{end}": tuple(f"{kind}:{level:g}{end}" for level in levels)
+    for kind, levels in KINDS.items()
+    for end in PLACES.values()
+}
 """The defences of each curve."""
 ACCURACY = 2000
 """Held-out images on which accuracy is measured, at most."""
@@ -83,7 +86,7 @@ STUDIES = {
         "lenet5", "ReLU2", 600, 40, 32, 50,
         ("rmle:scripts", "inverse-network"), ("rmle", "prior-guided", "inverse-network"),
     ),
-    "cifar10": Study("cifar-cnn", "ReLU22", 100, 20, 32, 50, ("inverse-network",), ("inverse-network",)),
+    "cifar10": Study("cifar-cnn", "ReLU22", 600, 40, 32, 50, ("inverse-network",), ("inverse-network",)),
 }  # fmt: skip
 
 
@@ -213,28 +216,30 @@ def write(file: Path, rows: list[dict[str, Any]]) -> None:
 
 def missing(rows: list[dict[str, Any]], dataset: str, study: Study, observations: int) -> list[str]:
     """The defences whose points are not among ``rows``, or were measured with another effort."""
-    specs = [spec for curve in CURVES for spec in curve]
+    specs = [spec for curve in CURVES.values() for spec in curve]
     points = {spec: identity(dataset, study, spec, observations) for spec in specs}
     return [spec for spec, point in points.items() if not any(same(row, point) for row in rows)]
 
 
 def measured(
-    dataset: str, study: Study, observations: int, rows: list[dict[str, Any]], again: bool, out: Path
+    dataset: str, study: Study, observations: int, rows: list[dict[str, Any]], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """The rows, and those that were missing; each is written as soon as it is there."""
-    left = missing([] if again else rows, dataset, study, observations)
+    curves = [curve for name, curve in CURVES.items() if options.curve in (None, name)]
+    wanted = {spec for curve in curves for spec in curve}
+    left = [s for s in missing([] if options.again else rows, dataset, study, observations) if s in wanted]
     if not left:
         return rows
     laboratory = Laboratory(dataset, study, observations)
     floor = laboratory.floors()
     command = f"python benchmarks/defence_curves.py --data {dataset} --observations {observations}"
-    for curve in CURVES:
+    for curve in curves:
         laboratory.bench.panel = tuple(parse_chain(spec) for spec in curve)
         for spec in (spec for spec in curve if spec in left):
             start = time.perf_counter()
             row = laboratory.point(spec, floor, command)
             rows = [r for r in rows if not same(r, row, PLACE)] + [row]
-            write(out, rows)
+            write(options.out, rows)
             took = time.perf_counter() - start
             told = f"naive {row['naive_ssim']:.2f}, adaptive {row['adaptive_ssim']:.2f} ({took:.0f} s)"
             print(f"{dataset} k={observations} {spec}: {told}", file=sys.stderr, flush=True)
@@ -245,16 +250,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=None, choices=tuple(STUDIES), help="one data set only")
     parser.add_argument("--observations", type=int, default=None, choices=(1, 20), help="one number only")
+    parser.add_argument("--curve", default=None, choices=tuple(CURVES), help="one curve only")
+    parser.add_argument("--merge", type=Path, nargs="+", default=[], help="take over the points of other files")
     parser.add_argument("--again", action="store_true", help="measure points anew that are there already")
     parser.add_argument("--draw", action="store_true", help="draw the figures only")
     parser.add_argument("-o", "--out", type=Path, default=FILE)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
+    for file in options.merge:
+        more = json.loads(file.read_text())
+        rows = [row for row in rows if not any(same(row, other, PLACE) for other in more)] + more
+        write(options.out, rows)
     for dataset, study in STUDIES.items():
         for k in (1, 20):
-            if options.draw or options.data not in (None, dataset) or options.observations not in (None, k):
+            if (
+                options.draw
+                or options.merge
+                or options.data not in (None, dataset)
+                or options.observations not in (None, k)
+            ):
                 continue
-            rows = measured(dataset, study, k, rows, options.again, options.out)
+            rows = measured(dataset, study, k, rows, options)
     for dataset in STUDIES:
         here = [row for row in rows if row["dataset"] == dataset]
         if here:
