@@ -35,12 +35,19 @@ def section(dataset: str, rows: Sequence[Row], results: Path = RESULTS) -> str:
     undefended = f"{100 * one['accuracy_undefended']:.1f} % without a defence"
     about = (
         f"Cut at `{one['cut']}`; {one['samples']} secrets; accuracy from {one['accuracy_samples']:,} held-out images, "
-        f"{undefended}. Effort: {one['effort']}. Measured by version {one['version']} at {one['commit']} on "
-        f"{one['machine']}."
+        f"{undefended}. Effort: {one['effort']}. {'. '.join(measured(rows))}."
     )
     figure = results / f"defence-curves-{dataset}.svg"
     picture = f"![Leakage against accuracy: {NAMES[dataset]}](../results/{figure.name})\n\n" if figure.exists() else ""
     return f"{heading}\n\n{about}\n\n{picture}{verdict(rows)}\n\n{table(rows)}"
+
+
+def measured(rows: Sequence[Row]) -> list[str]:
+    """How points were measured: a phrase for each version and machine, and how often its secrets are seen."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(f"by version {row['version']} at {row['commit']} on {row['machine']}", set()).add(times(row))
+    return [f"Seen {' and '.join(sorted(seen, reverse=True))}: measured {how}" for how, seen in found.items()]
 
 
 MARGIN = 0.02
