@@ -5,24 +5,35 @@ import torch
 
 import splitward as sw
 from splitward.attacks._denoising import EACH, Denoiser
+from splitward.attacks._reading import read
 from splitward.attacks._undoing import parted, undo
+from splitward.audit.forms import HalfPrecision
+from splitward.core.defence import Chain
+from splitward.core.spec import TensorSpec
+
+IMAGE = TensorSpec((1, 18, 18))
 
 
 def seeded(number=0):
     return torch.Generator().manual_seed(number)
 
 
-def clean(count, seed=1):
-    """Maps (N, 6, 9, 9) of correlated channels, smooth over places, never negative."""
-    fields = torch.randn(count, 3, 13, 13, generator=seeded(seed))
+def clean(count, seed=1, side=9):
+    """Maps (N, 6, side, side) of correlated channels, smooth over places, of either sign."""
+    fields = torch.randn(count, 3, side + 4, side + 4, generator=seeded(seed))
     weights = torch.ones(6, 3, 5, 5) / 15 + torch.randn(6, 3, 1, 1, generator=seeded(2)) / 10
-    return torch.nn.functional.conv2d(fields, weights).relu()
+    return torch.nn.functional.conv2d(fields, weights)
 
 
 def denoiser(values, defence, draws=1):
     chain = sw.defence(defence)
     sent = torch.stack([chain.sample(values, seeded(10 + k)) for k in range(draws)], 1)
-    return Denoiser.of(undo((sent,), parted(chain)[1], seeded()))
+    return made((sent,), chain)
+
+
+def made(sent, chain):
+    readings = [read(TensorSpec(tuple(part.shape[2:])), IMAGE) for part in sent]
+    return Denoiser.of(undo(sent, parted(chain)[1], seeded()), readings)
 
 
 def error(guess, values):
@@ -30,14 +41,17 @@ def error(guess, values):
 
 
 @pytest.mark.parametrize("defence", ["gaussian:0.5", "laplace:0.5", "dropout:0.6"])
-def test_activations_come_nearer_to_what_was_there(defence):
-    denoise, others = denoiser(clean(600), defence), clean(50, seed=5)
+@pytest.mark.parametrize("side", [9, 8])
+@pytest.mark.parametrize("rectified", [True, False])
+def test_activations_come_nearer_to_what_was_there(defence, side, rectified):
+    values, others = clean(600, side=side), clean(50, seed=5, side=side)
+    if rectified:
+        values, others = values.relu(), others.relu()
     sent = sw.defence(defence).sample(others, seeded(6))[:, None]
-    (guess,) = denoise((sent,))
+    (guess,) = denoiser(values, defence)((sent,))
     assert guess.shape == sent.shape
-    assert (guess >= 0).all()
     plain = sent[:, 0] if defence != "dropout:0.6" else sent[:, 0] / 0.4
-    assert error(guess[:, 0], others) < 0.4 * error(plain, others)
+    assert error(guess[:, 0], others) < 0.6 * error(plain, others)
     assert error(guess[:, 0], others) < 0.7 * float(others.var())
 
 
@@ -50,20 +64,40 @@ def test_it_is_the_best_linear_estimate_of_a_vector():
     assert torch.allclose(guess[0], due, atol=0.03)
 
 
-def test_of_several_draws_less_is_taken_off_each():
-    values, others = clean(600), clean(20, seed=5)
-    once, often = denoiser(values, "gaussian:0.5"), denoiser(values, "gaussian:0.5", draws=9)
-    sent = sw.defence("gaussian:0.5").sample(others, seeded(6))[:, None]
-    assert float(often((sent,))[0].var()) > float(once((sent,))[0].var())
+@pytest.mark.parametrize("defence", ["gaussian:0.5", "gaussian:3"])
+def test_several_draws_are_denoised_by_their_mean(defence):
+    values, others = clean(600).relu(), clean(50, seed=5).relu()
+    denoise = denoiser(values, defence, draws=20)
+    sent = torch.stack([sw.defence(defence).sample(others, seeded(60 + k)) for k in range(20)], 1)
+    (jointly,), (each,) = denoise.jointly((sent,)), denoise((sent,))
+    assert jointly.shape == (50, 1, 6, 9, 9)
+    assert torch.allclose(each.mean(1), jointly[:, 0], atol=1e-4)
+    assert error(jointly[:, 0], others) < 0.9 * error(sent.mean(1), others)
 
 
 def test_too_few_activations_leave_all_as_it_is():
-    values = torch.randn(EACH * 40 - 2, 40, generator=seeded())
+    values = torch.randn(EACH * 40 - 1, 40, generator=seeded())
     few = denoiser(values, "gaussian:0.5")
     assert not few
-    assert few((values[:, None],))[0] is not None
     assert torch.equal(few((values[:, None],))[0], values[:, None])
+    assert denoiser(torch.randn(EACH * 40, 40, generator=seeded()), "gaussian:0.5")
 
 
-def test_without_noise_nothing_is_done():
-    assert not Denoiser.of(undo((clean(50)[:, None],), sw.defence("none"), seeded()))
+@pytest.mark.parametrize("chain", [Chain(), Chain((HalfPrecision(),)), sw.defence("clip:1+quantise:8")])
+def test_without_noise_nothing_is_done(chain):
+    sent = (clean(300)[:, None],)
+    assert not made((chain.sample(sent[0][:, 0], seeded())[:, None],), chain)
+
+
+def test_only_what_it_can_read_is_touched():
+    """Beside a map: numbers that no defence touches, a map with its channels last, and one in double precision."""
+    chain, maps = sw.defence("gaussian:0.5"), clean(600)[:, None]
+    others = torch.arange(600)[:, None, None] % 7, maps.movedim(2, -1)[..., :5], maps.double()
+    sent = (chain.sample(maps, seeded(1)), *(chain.sample(part, seeded(2)) for part in others))
+    denoise = made(sent, chain)
+    found = denoise(sent)
+    assert [f is not None for f in denoise.filters] == [True, False, False, True]
+    assert [part.dtype for part in found] == [part.dtype for part in sent]
+    assert torch.equal(found[1], others[0])
+    assert torch.equal(found[2], sent[2])
+    assert error(found[3], maps) < 0.7 * error(sent[3], maps)

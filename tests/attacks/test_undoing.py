@@ -9,6 +9,7 @@ import torch
 import splitward as sw
 from splitward.attacks._denoising import Denoiser
 from splitward.attacks._moments import MAPS, Moments
+from splitward.attacks._reading import read
 from splitward.attacks._shadows import sure_classes
 from splitward.attacks._undoing import parted, undo
 from splitward.core.defence import Chain
@@ -121,12 +122,13 @@ def test_classes_are_believed_only_where_noise_leaves_them(defence, sure):
 
 
 def test_classes_come_back_with_the_noise_off():
-    """Ten numbers say the same, and the filter takes their mean: a cloud that looks at one of them is told the class."""
+    """Ten numbers say the same, and the filter takes their mean: a cloud that looks at one of them is told."""
     chain = sw.defence("gaussian:1")
     values = torch.nn.functional.one_hot(LABELS, 3).float().repeat_interleave(10, 1)
     sent = chain.sample(values, seeded())
     knowledge = dataclasses.replace(served(sent, chain), cloud=lambda part: part[:, ::10])
-    denoise = Denoiser.of(undo(knowledge.traffic, chain, seeded()))
+    readings = [read(TensorSpec((30,)), knowledge.input)]
+    denoise = Denoiser.of(undo(knowledge.traffic, chain, seeded()), readings)
     assert sure_classes(knowledge, chain, Denoiser(), seeded(1)) is None
     found = sure_classes(knowledge, chain, denoise, seeded(1))
     assert found is not None

@@ -9,11 +9,13 @@ from torch import nn
 import splitward as sw
 from splitward.attacks._unflattening import Unflattened, map_of, unflatten
 from splitward.attacks.shadow_model import ShadowModel
+from splitward.audit.forms import EightBits
 from splitward.audit.grant import grant
 from splitward.audit.loop import Settings, cast, world_of
 from splitward.core.defence import Chain
 from splitward.core.knowledge import QueryFree, Samples
 from splitward.core.run import Run
+from splitward.core.spec import TensorSpec
 
 CHEAP = {"steps": 12, "decoder_steps": 12, "shadows": 2, "laps": 1, "width": 8, "batch": 16}
 
@@ -44,6 +46,32 @@ def test_a_dense_layer_is_none_and_a_map_needs_none(digits, at):
     assert map_of(held(digits, at)[0]) is None
 
 
+@pytest.mark.parametrize("length", [16, 32, 64, 128])
+def test_a_short_dense_layer_is_no_map_by_chance(digits, length):
+    knowledge = held(digits, "fc3")[0]
+    pixels, named = knowledge.public.images.flatten(1), knowledge.public.labels
+    for seed in range(10):
+        weights = torch.randn(pixels.shape[1], length, generator=torch.Generator().manual_seed(seed))
+        sent = (pixels @ weights / 28).relu()
+        cloud = Named(sent, named)
+        dense = dataclasses.replace(
+            knowledge, activation=(TensorSpec((length,)),), cloud=cloud, traffic=(sent[:, None],)
+        )
+        assert map_of(dense) is None
+
+
+class Named(nn.Module):
+    """A cloud that knows the class of everything that it was sent before."""
+
+    def __init__(self, sent, labels):
+        super().__init__()
+        self.sent, self.labels = sent, labels
+
+    def forward(self, part):
+        nearest = torch.cdist(part, self.sent).argmin(1)
+        return nn.functional.one_hot(self.labels[nearest], 10).float()
+
+
 def test_numbers_in_another_order_are_none(digits):
     knowledge = held(digits, "flatten")[0]
     order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
@@ -72,7 +100,7 @@ def test_without_labels_or_traffic_nothing_tells(digits):
 
 def test_flattening_hides_nothing(digits):
     """The attack reads the flattened map as it reads the map: the same pictures come back."""
-    flat, secrets = held(digits, "flatten", "gaussian:0.5")
+    flat, _ = held(digits, "flatten", "gaussian:0.5")
     mapped, _ = held(digits, "pool2", "gaussian:0.5")
     again = unflatten(flat, map_of(flat))
     assert again.activation[0].shape == mapped.activation[0].shape
@@ -80,7 +108,6 @@ def test_flattening_hides_nothing(digits):
     attack, sent = ShadowModel(**CHEAP), mapped.traffic[0][:20]
     pictures = attack.prepare(mapped, Run(3))((sent,))
     as_flat = attack.prepare(flat, Run(3))((sent.flatten(2),))
-    assert len(secrets) == 20
     assert torch.allclose(pictures, as_flat, atol=1e-4)
 
 
@@ -94,3 +121,6 @@ def test_a_defence_of_the_vector_is_one_of_the_map(digits):
     assert (wrapped.level, wrapped.position, wrapped.information) == (0.5, "wire", plain.information)
     assert Chain((wrapped,)).draws
     assert not hasattr(wrapped, "width")
+    rounded = Unflattened(EightBits((((48,), (0.0, 255.0)),)))
+    assert rounded.width(maps) == pytest.approx(1 / 12**0.5)
+    assert not rounded.draws

@@ -15,12 +15,15 @@ from splitward.core.defence import Chain, Channel, Position
 from splitward.core.knowledge import QueryFree
 from splitward.core.spec import TensorSpec
 
-ARRANGED = 0.03
-"""Correlation, over all pairs of numbers, of how they vary together with how the pixels below them do, from which on a
-vector is taken for a map. Flattened maps: 0.064 to 0.17 (LeNet-5, CIFAR CNN; without a defence, under noise, under
-dropout); fully connected layers: 0.018 at most."""
+ARRANGED, CHANCE = 0.03, 4.0
+"""Correlation, over all pairs of L numbers, of how they vary together with how the pixels below them do, from which on
+a vector is taken for a map: ARRANGED + CHANCE / L. Flattened maps: 0.064 to 0.17 (L = 256, 2,048; LeNet-5, CIFAR CNN;
+without a defence, under noise, under dropout); fully connected layers: 0.018 at most (L = 84 to 512), but by chance the
+more the shorter they are."""
 MOST = 2048
-"""Numbers, at most, that are compared with each other."""
+"""Numbers, at most, that are compared with each other: those of the first channels."""
+SHOWN = 4096
+"""Public images, at most, whose brightness is looked at."""
 
 
 def arranged(values: Tensor, pixels: Tensor, grid: tuple[int, int]) -> float:
@@ -53,20 +56,22 @@ def map_of(knowledge: QueryFree) -> TensorSpec | None:
     grids = grids_of(spec, knowledge.input)
     if len(knowledge.activation) > 1 or len(spec.shape) > 1 or not grids or traffic is None or len(traffic[0]) < 2:
         return None
-    named = classes(knowledge)
-    if named is None or labels is None or spec.elements > MOST:
+    named = classes(knowledge) if labels is not None else None
+    if named is None or labels is None:
         return None
-    values, images = traffic[0][:, 0].float(), knowledge.public.images
+    values, images = traffic[0].float().mean(1), knowledge.public.images
     common = [c for c in named.unique() if bool((labels == c).any())]
     if len(common) < 2:
         return None
     mean = torch.stack([values[named == c].mean(0) for c in common])
     shown = torch.stack([images[labels == c].mean(0) for c in common])
     best = max(grids, key=lambda grid: locality(mean, shown, grid))
-    channels = spec.elements // (best[0] * best[1])
-    if channels < 2 or arranged(values, images[: len(values)], best) < ARRANGED:
+    places = best[0] * best[1]
+    first = values[:, : max(1, MOST // places) * places]
+    related = arranged(first, images[:: -(-len(images) // SHOWN)], best)
+    if spec.elements == places or related < ARRANGED + CHANCE / spec.elements:
         return None
-    return TensorSpec((channels, *best), spec.dtype)
+    return TensorSpec((spec.elements // places, *best), spec.dtype)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ class Unflattened:
     def __getattr__(self, name: str) -> Any:
         if name == "channel":  # not there yet, while it is being copied
             raise AttributeError(name)
-        return getattr(self.channel, name)
+        found = getattr(self.channel, name)
+        return (lambda sent: found(sent.flatten(1))) if name == "width" else found
 
 
 def unflatten(knowledge: QueryFree, spec: TensorSpec) -> QueryFree:

@@ -83,7 +83,8 @@ class Fit:
         before, noise = parted(chain)
         undone = undo(traffic, noise, run.stream("undone"))
         positive = rectified(traffic) if undone is None else undone.rectified
-        moments, denoise = None, Denoiser.of(undone)
+        readings = [read(spec, knowledge.input) for spec in knowledge.activation]
+        moments, denoise = None, Denoiser.of(undone, readings)
         if weight:
             estimates, left = (traffic, None) if undone is None else (undone.estimates, undone.noise)
             moments = Moments(estimates, sure_classes(knowledge, noise, denoise, run.stream("classes")), left)
@@ -179,7 +180,7 @@ class ShadowModel:
 
     def prepare(self, knowledge: QueryFree, run: Run) -> Inverter:
         """Make the shadows, and learn from them; NotApplicable where the public set lacks what the task needs."""
-        spec = map_of(knowledge) if self.architecture == "sized" else None
+        spec = map_of(knowledge) if self.architecture == "sized" and self.inversion == "decoder" else None
         if spec is not None:
             inverter = self._prepare(unflatten(knowledge, spec), run)
             return lambda activations: inverter((activations[0].unflatten(2, spec.shape),))

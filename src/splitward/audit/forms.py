@@ -24,6 +24,7 @@ class Form:
 
     name: ClassVar[str]
     position: ClassVar[Position] = "wire"
+    draws: ClassVar[bool] = False
 
     def read(self, values: Array) -> Array:
         """What a cloud reads of values (N, *shape), by the very code of the device."""
