@@ -86,15 +86,20 @@ class Denoiser:
 
     @classmethod
     def of(cls, undone: Undone | None, readings: Sequence[Reading]) -> Denoiser:
-        """What the traffic allows, for maps (C, H, W) and vectors (L,); nothing where its noise could not be undone."""
+        """What the traffic allows, for maps (C, H, W) and vectors (L,); nothing where its noise could not be undone.
+
+        Where numbers are wiped out, those that are left are exact, and a decoder had better look at them as they are
+        (LeNet-5 at ReLU2, dropout:0.6, digits: SSIM .88 so, .87 denoised).
+        """
         if undone is None:
             return cls()
         filters = []
         for seen, noise, response, reading in zip(
             undone.estimates, undone.noise, undone.responses, readings, strict=True
         ):
-            read = (seen.ndim - 2, reading.layout) in ((3, "map"), (1, "vector"))
-            filters.append(Filter.of(seen[:, 0], noise, response) if read and response is not UNCHANGED else None)
+            known = (seen.ndim - 2, reading.layout) in ((3, "map"), (1, "vector"))
+            worth = known and response is not UNCHANGED and response.steady(seen)
+            filters.append(Filter.of(seen[:, 0], noise, response) if worth else None)
         return cls(tuple(filters))
 
     def __bool__(self) -> bool:

@@ -33,8 +33,8 @@ DOUBT = 3.0
 """Deviation of the noise on a shadow's map, in units of how far the shadows are from each other in a channel. The
 victim is farther from them all, as they were fitted to the same traffic from the same start, and a decoder that takes
 them at their word reads what they alone agree on (LeNet-5 at conv2, quick: SSIM .71 without, .83 by 2, .86 by 4; at
-ReLU2 .84, .86, .85; at pool2 .61, by 3 .68). Under a defence it is denoised with the rest, which is no worse than adding it
-afterwards (ReLU2, gaussian:1: .83, .83). In a vector it would drown what the cloud half and the traffic settle.
+ReLU2 .84, .86, .85; at pool2 .61, by 3 .68). It is denoised with the rest: added afterwards it helps no more (ReLU2,
+gaussian:1: .83, .83). In a vector it would drown what the cloud half and the traffic settle.
 """
 
 

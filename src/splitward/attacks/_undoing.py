@@ -38,6 +38,11 @@ class Response:
     offset: float
     variance: tuple[float, float, float]
 
+    def steady(self, estimates: Tensor) -> bool:
+        """Whether most of the variance is the same whatever the number: noise is added, and nothing is wiped out."""
+        constant, _, square = self.variance
+        return constant > abs(square) * float(estimates.square().mean())
+
     def estimate(self, part: Tensor) -> tuple[Tensor, Tensor]:
         """(M, k, *shape) of what was sent to the estimates (M, *shape), and the variance of noise in each place."""
         seen = ((part - self.offset) / self.slope).mean(1)
