@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -75,7 +76,7 @@ def sessions(edge, cloud, k=0):
 
 
 def edge_input(edge):
-    return edge.manifest.input.model_copy(update={"name": "values_0"})
+    return msgspec.structs.replace(edge.manifest.input, name="values_0")
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_a_run_is_exported_with_its_verdict(tmp_path, keys):
     assert cut["parity"]["samples"] >= 100
     assert cut["parity"]["chain"] < 1e-4
     edge = read_edge(tmp_path / "out" / "edge", trusted_keys(keys / "signing.pub"))
-    assert edge.manifest.model_dump(mode="json") == held
+    assert json.loads(msgspec.json.encode(edge.manifest)) == held
     assert "exists already" in command(
         "export", run, "--out", tmp_path / "out", "--key", keys / "signing.key", status=2
     )
@@ -302,7 +303,7 @@ def test_a_plan_leads_to_its_record(tmp_path, keys):
     where = ("--out", tmp_path / "out", "--key", keys / "signing.key")
     command("export", "--plan", path, run, *where)
     cut = read_edge(tmp_path / "out" / "edge", trusted_keys(keys / "signing.pub")).manifest.cuts[0]
-    assert cut.planned.model_dump() == {"edge_ms": 2.0, "cloud_ms": 0.5, "source": "modelled"}
+    assert msgspec.to_builtins(cut.planned) == {"edge_ms": 2.0, "cloud_ms": 0.5, "source": "modelled"}
     for change, said in (
         ({"choice": None}, "chooses no cut"), ({"wire": "int8"}, "there is no record"), ({"cuts": 1}, "is no plan"),
         ({"model": "alexnet"}, "there is no record"),

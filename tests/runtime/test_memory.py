@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import zstandard
@@ -51,10 +52,10 @@ def bomb(size):
 
 def sent(payload, tensor, **changes):
     """A recording of one message of ``tensor``, which the file itself describes."""
-    cut = toy()[0].manifest.cuts[0].model_copy(update={"activation": (tensor,)})
+    cut = msgspec.structs.replace(toy()[0].manifest.cuts[0], activation=(tensor,))
     about = recording.About(bundle_sha256="0" * 64, keyed=False, cuts=(cut,))
     told = {"cut": cut.cut, "pictures": ["0" * 64], "at_s": 0, "ms": 0, "attempts": 1, "answer_bytes": 0}
-    headers = about.model_dump_json().encode(), json.dumps(told | {"size": len(payload)} | changes).encode()
+    headers = msgspec.json.encode(about), json.dumps(told | {"size": len(payload)} | changes).encode()
     return recording.MAGIC + b"".join(map(framed, headers)) + payload
 
 

@@ -53,6 +53,8 @@ def export_command(
     those that the verdict is bound to are refused.
     """
     given: dict[str, Any] = dict(locals())
+    import msgspec
+
     from splitward.deploy.export import export_bundles
     from splitward.runtime.signing import signing_key
 
@@ -63,7 +65,7 @@ def export_command(
     _refuse_name(served, version)
     done = export_bundles(sources, images, out, signing_key(key), name=served, version=version, offline=offline)
     if as_json:
-        typer.echo(json.dumps(done.manifest.model_dump(mode="json"), indent=1))
+        typer.echo(json.dumps(msgspec.to_builtins(done.manifest), indent=1))
     else:
         _show(done)
 
@@ -105,7 +107,7 @@ def _refuse_unbelievable(sources: list[Source]) -> None:
 
 
 def _refuse_name(name: str, version: str) -> None:
-    from pydantic import TypeAdapter, ValidationError
+    import msgspec
 
     from splitward.core.errors import UsageError
     from splitward.runtime import manifest as m
@@ -115,8 +117,8 @@ def _refuse_name(name: str, version: str) -> None:
         (version, m.Version, f"--model-version {version!r} is no whole number from 1 on"),
     ):
         try:
-            TypeAdapter(kind).validate_python(value)
-        except ValidationError:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
             raise UsageError(f"{said}; write --name lenet5 --model-version 1.") from None
 
 

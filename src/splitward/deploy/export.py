@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 
+import msgspec
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from torch import Tensor, nn
@@ -105,7 +106,7 @@ def _make(source: Source, images: Tensor, number: int, served: m.CloudHalf, offl
     half, whole = f"edge-{number}.onnx", f"cloud-{number}.onnx" if offline else None
     cut = m.EdgeCut(
         cut=halves.cut.name, half=half, defence=source.defence, activation=cloud.inputs, outputs=cloud.outputs,
-        cloud=served.model_copy(update={"pairing": about.pairing}), parity=measured, audited=source.audited,
+        cloud=msgspec.structs.replace(served, pairing=about.pairing), parity=measured, audited=source.audited,
         planned=source.planned, offline=whole, ranges=ranges(halves, source.defence, images),
     )  # fmt: skip
     return _Made(cut, {half: edge.model} | ({whole: cloud.model} if whole else {}), about, cloud_files)

@@ -13,7 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import onnx
 import onnx.inliner
@@ -104,7 +104,7 @@ def _described(tensor: Any, name: str, batch: int) -> manifest.Tensor:
         raise CutError(f"{name} is {dtype}, which has no place in a bundle; cut where {manifest.DType} crosses.")
     if tensor.ndim == 0 or tensor.shape[0] != batch:
         raise CutError(f"{name} has shape {tuple(tensor.shape)} for {batch} samples: it has no row for each sample.")
-    return manifest.Tensor(name=name, dtype=dtype, shape=tuple(tensor.shape[1:]))
+    return manifest.Tensor(name=name, dtype=cast(manifest.DType, dtype), shape=tuple(tensor.shape[1:]))
 
 
 @contextlib.contextmanager

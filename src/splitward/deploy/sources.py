@@ -163,7 +163,7 @@ def _audited(record: schema.Record, folder: Path, weights: str) -> m.Audited:
         raise BundleError(f"the record in {folder} is stale: its verdict is bound to the defence {bound.defence}.")
     if record.status != "complete":
         raise BundleError(f"the audit in {folder} is not finished: run the same command again.")
-    summary = m.Verdict(**{name: getattr(verdict, name) for name in m.Verdict.model_fields}) if verdict else None
+    summary = m.Verdict(**{name: getattr(verdict, name) for name in m.Verdict.__struct_fields__}) if verdict else None
     return m.Audited(
         record_sha256=hashlib.sha256((folder / store.RECORD).read_bytes()).hexdigest(), weights_sha256=weights,
         quantisation=target.quantisation, verdict=summary, no_verdict=record.no_verdict,

@@ -47,14 +47,15 @@ def describe(contents: Mapping[str, bytes]) -> dict[str, File]:
 def write_bundle(folder: Path, manifest: M, contents: Mapping[str, bytes], key: Ed25519PrivateKey) -> None:
     """Write and sign a bundle; it appears whole or not at all.
 
-    Raises BundleError where ``folder`` exists and is not empty, the contents are not what the manifest says, or nothing
-    can be written there.
+    Raises BundleError where ``folder`` exists and is not empty, the contents are not what the manifest says, no reader
+    would take the manifest, or nothing can be written there.
     """
     if describe(contents) != manifest.files:
         raise BundleError("the files of a bundle are not those that its manifest describes.")
     encoded = manifests.encode(manifest)
     if len(encoded) > manifests.MANIFEST_LIMIT_BYTES:
         raise BundleError(f"the manifest has {len(encoded)} bytes; {manifests.MANIFEST_LIMIT_BYTES} are the limit.")
+    manifests.decode(encoded, folder / MANIFEST)
     part = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -92,8 +93,8 @@ def _read(folder: Path, keys: Iterable[Ed25519PublicKey], kind: type[M]) -> Bund
         )
     manifest = manifests.decode(encoded, folder / MANIFEST)
     if not isinstance(manifest, kind):
-        due = "edge" if kind is EdgeManifest else "cloud"
-        raise BundleError(f"{folder} is a bundle of the {manifest.role}, and one of the {due} is due.")
+        due, found = ("edge", "cloud") if kind is EdgeManifest else ("cloud", "edge")
+        raise BundleError(f"{folder} is a bundle of the {found}, and one of the {due} is due.")
     contents = {}
     for name, due_file in manifest.files.items():
         content = _content(folder / name, due_file.size)

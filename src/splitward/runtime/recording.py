@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from splitward.core.errors import RecordError, WireError
 from splitward.runtime import encoding, parsing
-from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Sha256, Some, said
+from splitward.runtime.manifest import MANIFEST_LIMIT_BYTES, EdgeCut, Part, Sha256, Some, said
 
 Array = NDArray[np.generic]
 
@@ -35,20 +36,16 @@ TENSORS_LIMIT_BYTES = 1 << 32
 """Of all tensors of a recording, unpacked: they are held together, and little on a disk can claim much of it."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class About(_Part):
+class About(Part, frozen=True, kw_only=True):
     """The first frame: of which bundle, and how its noise was drawn."""
 
     bundle_sha256: Sha256
     keyed: bool
     cuts: Some[EdgeCut]
-    size: Annotated[int, Field(ge=0, le=0)] = 0
+    size: Annotated[int, Meta(ge=0, le=0)] = 0
 
 
-class Sent(_Part):
+class Sent(Part, frozen=True, kw_only=True):
     """One message. ``at_s``: since the recording began; ``ms``: until the answer; ``answer_bytes`` 0: there was none.
 
     ``pictures``: ``picture_key`` of each input; ``size``: bytes of the message, without framing and TLS.
@@ -56,11 +53,11 @@ class Sent(_Part):
 
     cut: str
     pictures: Some[Sha256]
-    at_s: Annotated[float, Field(allow_inf_nan=False)]
-    ms: Annotated[float, Field(allow_inf_nan=False)]
-    attempts: Annotated[int, Field(ge=0)]
-    answer_bytes: Annotated[int, Field(ge=0)]
-    size: Annotated[int, Field(ge=1, le=MESSAGE_LIMIT_BYTES)]
+    at_s: float
+    ms: float
+    attempts: Annotated[int, Meta(ge=0)]
+    answer_bytes: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=1, le=MESSAGE_LIMIT_BYTES)]
 
 
 class Recorder:
@@ -90,7 +87,7 @@ class Recorder:
         self._write(sent, message)
 
     def _write(self, header: About | Sent, payload: bytes) -> None:
-        text = header.model_dump_json().encode()
+        text = msgspec.json.encode(header)
         with self._lock:
             try:
                 self._file.write(len(text).to_bytes(4, "little") + text + payload)
@@ -151,8 +148,8 @@ def _header(file: BinaryIO, kind: type[H], path: Path) -> H:
     if length > HEADER_LIMIT_BYTES:
         raise RecordError(f"{path} is damaged: a header would have {length} bytes.")
     try:
-        return kind.model_validate_json(_exactly(file, length, path))
-    except ValidationError as error:
+        return msgspec.json.decode(_exactly(file, length, path), type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is damaged: {said(error)}.") from None
 
 
