@@ -80,7 +80,7 @@ def axes(x: Scale, y: Scale, named: bool) -> list[str]:
 def lines(rows: Rows, x: Scale, y: Scale) -> list[str]:
     """The floors and the curves of one chart; the interval of each point as a bar."""
     parts = []
-    for name, _, colour, dash in FLOORS:
+    for name, _, colour, dash in FLOORS if rows else ():
         at = HEIGHT - y.at(max(row[name] for row in rows)) / 100 * HEIGHT  # on another machine it differs a little
         parts.append(f'<path d="M0 {at:.1f}H{WIDTH}" stroke="{colour}" stroke-dasharray="{dash}"/>')
     for knows, observations, _, colour, dash in CURVES:

@@ -42,7 +42,7 @@ def points(script, dataset="mnist", **more):
     """A row for each point of a figure, made up: the leakage falls with the level."""
     study, rows = script.STUDIES[dataset], []
     for k in (1, 20):
-        for curve in script.CURVES:
+        for curve in script.CURVES.values():
             for place, spec in enumerate(curve):
                 trial = {"attack": "rmle", "ssim": 0.9 - 0.1 * place, "ssim_low": 0.85 - 0.1 * place}
                 trial |= {"ssim_high": 0.95 - 0.1 * place, "psnr_db": 20.0 - place, "believable": True}
@@ -56,9 +56,9 @@ def points(script, dataset="mnist", **more):
 
 
 def test_the_levels_span_the_papers(script):
-    chains = [parse_chain(spec) for curve in script.CURVES for spec in curve]
+    chains = [parse_chain(spec) for curve in script.CURVES.values() for spec in curve]
     assert len(set(map(str, chains))) == len(chains) == 3 * 2 * 5
-    assert {len(curve) for curve in script.CURVES} == {5}
+    assert {len(curve) for curve in script.CURVES.values()} == {5}
     assert script.KINDS["dropout"][-1] == 0.9
     assert script.KINDS["gaussian"][-1] == script.KINDS["laplace"][-1] == 5
 
@@ -66,7 +66,7 @@ def test_the_levels_span_the_papers(script):
 def test_points_that_are_there_are_kept_and_others_measured(script):
     study, rows = script.STUDIES["mnist"], points(script)
     assert script.missing(rows, "mnist", study, 1) == []
-    assert script.missing(rows[1:], "mnist", study, 1) == [script.CURVES[0][0]]
+    assert script.missing(rows[1:], "mnist", study, 1) == [script.CURVES["dropout"][0]]
     assert len(script.missing(rows, "cifar10", script.STUDIES["cifar10"], 1)) == 30
     harder = dataclasses.replace(study, steps=9999)
     assert len(script.missing(rows, "mnist", harder, 20)) == 30
@@ -75,6 +75,20 @@ def test_points_that_are_there_are_kept_and_others_measured(script):
 def test_the_strongest_attack_is_the_point(script):
     found = script.summary("naive", [{"attack": "a", "ssim": 0.1}, {"attack": "b", "ssim": 0.2}])
     assert found == {"naive_attack": "b", "naive_ssim": 0.2}
+
+
+def test_curves_that_were_measured_apart_are_put_together(script, tmp_path, monkeypatch):
+    whole, two = tmp_path / "whole.json", tmp_path / "two.json"
+    rows = points(script)
+    script.write(whole, rows[:10])
+    newer = [row | {"version": "1"} for row in rows[5:15]]
+    script.write(two, newer)
+    monkeypatch.setattr(sys, "argv", ["defence_curves.py", "--merge", str(two), "-o", str(whole)])
+    script.main()
+    found = json.loads(whole.read_text())
+    assert len(found) == 15
+    assert sorted(row["version"] for row in found) == ["0"] * 5 + ["1"] * 10
+    assert (tmp_path / "defence-curves-mnist.svg").exists()
 
 
 def test_rows_are_written_in_one_order(script, tmp_path):
