@@ -158,7 +158,7 @@ def responses(output: Any) -> Tensor:
 def classes(knowledge: QueryFree) -> Tensor | None:
     """What the cloud half takes each of the other users' activations for, (M,); None where the task has no classes."""
     labels, traffic = knowledge.public.labels, knowledge.traffic
-    if labels is None or traffic is None or labels.is_floating_point():
+    if labels is None or traffic is None or labels.is_floating_point() or labels.ndim > 1:
         return None
     known, blank = labels.unique(), knowledge.public.images[:1]
     guesses = []
