@@ -31,7 +31,7 @@ demo: $(VENV)/.audit ## Cut, attack, defend and report, on real digits that come
 	$(BIN)/splitward demo --out runs/demo
 
 test: $(VENV)/.dev ## All tests but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.dev $(VENV)/.docs ## All tests; minutes to hours
 	$(BIN)/pytest
