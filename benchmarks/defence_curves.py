@@ -263,14 +263,9 @@ def main() -> None:
         write(options.out, rows)
     for dataset, study in STUDIES.items():
         for k in (1, 20):
-            if (
-                options.draw
-                or options.merge
-                or options.data not in (None, dataset)
-                or options.observations not in (None, k)
-            ):
-                continue
-            rows = measured(dataset, study, k, rows, options)
+            wanted = options.data in (None, dataset) and options.observations in (None, k)
+            if wanted and not options.draw and not options.merge:
+                rows = measured(dataset, study, k, rows, options)
     for dataset in STUDIES:
         here = [row for row in rows if row["dataset"] == dataset]
         if here:

@@ -107,7 +107,7 @@ def test_longer_shorter_missing_linked_and_special_files_are_refused(folder, key
         ({"half": "../../etc/passwd"}, "half"),
         ({"files": {"../x": {"sha256": "0" * 64, "size": 1}}}, "files"),
         ({"files": {}}, "files"),
-        ({"files": {"a\n\x1b[2J" * 99: 1}}, "files"),
+        ({"files": {"a\n\x1b[2J" * 99: 1}}, r"at `key` in `\$\.files`"),
         ({"a\n\x1b[2J" * 99: 1}, r"a\\n\\x1b"),
         ({"name": "lenet5\n"}, "name"),
         ({"opset": "20"}, "opset"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from splitward.attacks._reading import Reading
-from splitward.attacks._undoing import UNCHANGED, Response, Undone
+from splitward.attacks._undoing import Response, Undone
 from splitward.core.knowledge import Activations
 
 EACH = 8
@@ -62,7 +62,7 @@ class Filter:
         return torch.cat([self._estimate(batch.float()) for batch in sent.split(BATCH)]).to(sent.dtype)
 
     def _estimate(self, sent: Tensor) -> Tensor:
-        found: Tensor = self.gain @ _waves((sent - self.response.offset) / self.response.slope - self.mean)
+        found: Tensor = self.gain @ _waves(self.response.unbiased(sent) - self.mean)
         if sent.ndim == 2:
             return found[0].T + self.mean
         spectrum = found.movedim(-1, 0).unflatten(1, (sent.shape[-2], -1)).movedim(-1, 1)
@@ -98,8 +98,7 @@ class Denoiser:
             undone.estimates, undone.noise, undone.responses, readings, strict=True
         ):
             known = (seen.ndim - 2, reading.layout) in ((3, "map"), (1, "vector"))
-            worth = known and response is not UNCHANGED and response.steady(seen)
-            filters.append(Filter.of(seen[:, 0], noise, response) if worth else None)
+            filters.append(Filter.of(seen[:, 0], noise, response) if known and response.steady(seen) else None)
         return cls(tuple(filters))
 
     def __bool__(self) -> bool:

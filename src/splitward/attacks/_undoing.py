@@ -43,9 +43,13 @@ class Response:
         constant, _, square = self.variance
         return constant > abs(square) * float(estimates.square().mean())
 
+    def unbiased(self, sent: Tensor) -> Tensor:
+        """What was there, but for noise of mean 0."""
+        return (sent - self.offset) / self.slope
+
     def estimate(self, part: Tensor) -> tuple[Tensor, Tensor]:
         """(M, k, *shape) of what was sent to the estimates (M, *shape), and the variance of noise in each place."""
-        seen = ((part - self.offset) / self.slope).mean(1)
+        seen = self.unbiased(part).mean(1)
         share = 1 / (part.shape[1] * self.slope**2)
         constant, linear, square = (share * c for c in self.variance)
         second, mean = seen.square().mean(0), seen.mean(0)
