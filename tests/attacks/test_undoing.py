@@ -135,7 +135,8 @@ def test_classes_come_back_with_the_noise_off():
     assert float((found == LABELS).float().mean()) > 0.9
 
 
-def test_classes_that_noise_makes_all_alike_are_not_believed():
+@pytest.mark.parametrize("defence", ["none", "gaussian:0.1"])
+def test_classes_that_are_all_alike_are_not_believed(defence):
     """More noise would not change them: what tells is that they are not as frequent as they are in public."""
-    chain, sent = sw.defence("gaussian:0.1"), torch.tensor([9.0, 0.0, 0.0]).expand(300, 3)
+    chain, sent = sw.defence(defence), torch.tensor([9.0, 0.0, 0.0]).expand(300, 3)
     assert sure_classes(served(sent, chain), chain, Denoiser(), seeded()) is None

@@ -180,14 +180,20 @@ def sure_classes(knowledge: QueryFree, noise: Chain, denoise: Denoiser, generato
         return None
     guess = denoise.jointly(traffic)
     found = classes(dataclasses.replace(knowledge, traffic=guess))
-    if found is None or not noise.draws:
+    if found is None or _askew(found, labels) > ASKEW:
+        return None
+    if not noise.draws:
         return found
     draws = [tuple(noise.sample(part[:, 0], generator) for part in guess) for _ in range(traffic[0].shape[1])]
     noisier = denoise.jointly(tuple(torch.stack(parts, 1) for parts in zip(*draws, strict=True)))
     again = classes(dataclasses.replace(knowledge, traffic=noisier))
     assert again is not None
     same = float(torch.eq(found, again).float().mean())
+    return found if same >= (SAME if denoise else SURER) else None
+
+
+def _askew(found: Tensor, labels: Tensor) -> float:
+    """How far apart two sets of classes are in how often each class is named: total variation, 0 to 1."""
     count = int(max(found.max(), labels.max())) + 1
     named, due = (torch.bincount(which, minlength=count) / len(which) for which in (found, labels))
-    sure = same >= (SAME if denoise else SURER)
-    return found if sure and float((named - due).abs().sum()) / 2 <= ASKEW else None
+    return float((named - due).abs().sum()) / 2
