@@ -16,7 +16,7 @@ from torch import Tensor
 from splitward._version import __version__
 from splitward.audit.asked import Asked
 from splitward.audit.grant import grant
-from splitward.audit.plant import planted
+from splitward.audit.plant import Plant, planted
 from splitward.audit.suite import Entry
 from splitward.audit.world import World, observe, samples_hash
 from splitward.core.defence import Chain
@@ -28,11 +28,16 @@ from splitward.core.run import Run, Trace
 from splitward.core.settling import diverged
 from splitward.record.schema import Control
 
-REVISION = 10
+REVISION = 11
 """Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the
 undefended cut, of those that the hidden copy by itself tells apart on a planted leak."""
+COPIED = 0.75
+"""Or it brings this share of the variance of the hidden copy back. A copy of few numbers tells few secrets apart,
+however well it is read; the label says .27 of a copy of 3 x 3 on MNIST, and nothing of the one number that fits in a
+code of one.
+"""
 CHANCE_DEVIATIONS = 4
 """And it is so many standard deviations above guessing, whose share is 1 / N."""
 ABOVE_FLOOR = 0.1
@@ -192,43 +197,55 @@ class Bench:
         clean = world.undefended()
         key = digest(entry.role, entry.parameters, clean.key)
         if key not in self._controls:
-            control = self._judge("undefended", self.attack(entry, clean, clean), world, None)
+            control = self._judge(self.attack(entry, clean, clean), world)
             if not control.recovered:
                 leaky, plant = planted(clean, self.run.child(f"plant/{world.fingerprint}"))
-                reference = reference_guess(leaky, plant.shrink, self.secrets)
-                control = self._judge("planted", self.attack(entry, leaky, leaky), world, reference)
+                control = self._judge(self.attack(entry, leaky, leaky), world, plant)
             self._controls[key] = control
         return self._controls[key]
 
-    def _judge(self, kind: Any, outcome: Outcome, world: World, reference: Tensor | None) -> Control:
+    def _judge(self, outcome: Outcome, world: World, plant: Plant | None = None) -> Control:
+        """Whether the secrets came back where they must: from the undefended cut, or from what is planted there."""
         guess, truth = outcome.guess, self.secrets.images
         mean = world.public.images.mean(0, keepdim=True).expand_as(truth)
         score = {
             name: float(find("metric", name)()(guess, truth).mean()) for name in ("ssim", "psnr", "identification")
         }
-        floor_ssim = float(find("metric", "ssim")()(mean, truth).mean())
         error, floor = float(((guess - truth) ** 2).mean()), float(((mean - truth) ** 2).mean())
-        best = 0.0 if reference is None else float(((reference - truth) ** 2).mean())
-        possible = 1.0 if reference is None else float(find("metric", "identification")()(reference, truth).mean())
+        best, possible, copied = 0.0, 1.0, 0.0
+        if plant is not None:
+            reference = reference_guess(world, plant.shrink, self.secrets)
+            best = float(((reference - truth) ** 2).mean())
+            possible = float(find("metric", "identification")()(reference, truth).mean())
+            copied = came_back(plant.shrink(guess), plant.shrink(truth))
         chance = 1 / len(truth)
         guessing = chance + CHANCE_DEVIATIONS * math.sqrt(chance * (1 - chance) / len(truth))
         needed = max(IDENTIFIED * possible, guessing)
         identified = score["identification"] >= needed
-        if kind == "undefended":
-            recovered = identified and score["ssim"] >= floor_ssim + ABOVE_FLOOR
-            wanted = f"SSIM at least {floor_ssim + ABOVE_FLOOR:.2f} on the undefended cut"
-        else:
-            recovered = identified
-            wanted = "the planted copy"
         told = f"{score['identification']:.0%} of the secrets told apart, SSIM {score['ssim']:.2f}"
-        reason = f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {needed:.0%} and {wanted}"
+        if plant is None:
+            least = float(find("metric", "ssim")()(mean, truth).mean()) + ABOVE_FLOOR
+            recovered = identified and score["ssim"] >= least
+            wanted = f"{needed:.0%} and SSIM at least {least:.2f} on the undefended cut"
+        else:
+            recovered = identified or copied >= COPIED
+            told += f", {max(0.0, copied):.0%} of the planted copy's variance"
+            wanted = f"{needed:.0%}, or {COPIED:.0%} of the copy"
+        reason = f"recovered: {told}" if recovered else f"not recovered: {told}; needed are {wanted}"
         rising = [phase for phase, points in outcome.trace.items() if diverged(points)]
         if recovered and rising:  # what it started from is not what it attacked
             recovered, reason = False, f"not recovered: {told}, but the loss of {rising[0]!r} rose"
         return Control(
-            kind=kind, recovered=recovered, identification=score["identification"], chance=chance,
-            ssim=score["ssim"], psnr_db=score["psnr"], gain=(floor - error) / max(floor - best, 1e-12), reason=reason,
+            kind="undefended" if plant is None else "planted", recovered=recovered,
+            identification=score["identification"], chance=chance, ssim=score["ssim"], psnr_db=score["psnr"],
+            gain=(floor - error) / max(floor - best, 1e-12), reason=reason,
         )  # fmt: skip
+
+
+def came_back(found: Tensor, true: Tensor) -> float:
+    """The share of the variance of ``true`` (N, ...) over samples that ``found`` explains; negative if it misleads."""
+    wrong, spread = (found - true).square().sum(), (true - true.mean(0)).square().sum()
+    return 1 - float(wrong / spread.clamp_min(1e-12))
 
 
 def sound(guess: Any, name: str, secrets: Samples) -> Tensor:
