@@ -210,6 +210,15 @@ def test_an_unknown_cut_names_the_nearest() -> None:
         split(nn.Identity(), torch.randn(1, 4), at="x")
 
 
+def test_a_module_names_the_position_behind_it() -> None:
+    exported = export(networks.ResNet(), torch.randn(1, 3, 8, 8))
+    inside = [cut.name for cut in exported.cuts() if cut.name.startswith("layer2.")]
+    assert len(inside) > 3
+    assert exported.cut("layer2") == exported.split("layer2").cut == exported.cut(inside[-1])
+    with pytest.raises(CutError, match="no cut named 'layer'"):
+        exported.cut("layer")
+
+
 def test_the_input_is_described_before_the_normalisation() -> None:
     model = Normalised(Normalise((0.5,), (0.5,)), LeNet5())
     assert export(model, torch.rand(4, 1, 28, 28)).input == TensorSpec((1, 28, 28))

@@ -53,18 +53,22 @@ class Exported:
         return list(self._positions.cuts)
 
     def cut(self, at: str) -> Cut:
-        """The cut of this name. Raises CutError with the nearest names where there is none."""
+        """The cut of this name, or behind the module of this path (``layer2``: its last position, ``layer2.1.add``).
+
+        Raises CutError with the nearest names where there is none.
+        """
         found = {cut.name: cut for cut in self._positions.cuts}
-        if at not in found:
+        inside = [name for name in found if name.startswith(f"{at}.")]
+        if at not in found and not inside:
             raise CutError(_unknown(at, list(found)))
-        return found[at]
+        return found[at if at in found else inside[-1]]
 
     def split(self, at: str) -> Halves:
         """The halves at the cut ``at``. Raises CutError for an unknown or a refused cut."""
         cut = self.cut(at)
         if cut.refused:
             raise CutError(cut.refused)
-        program, wires = self._positions.program, self._positions.wires[at]
+        program, wires = self._positions.program, self._positions.wires[cut.name]
         body, head = edge_program(program, wires), cloud_program(program, wires)
         edge = Edge(copy.deepcopy(self._positions.normalise), realise(body))
         cloud = Cloud(realise(head), program.structure, len(wires))
