@@ -29,15 +29,15 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     "mnist": {
         "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
-        "max_excess": 0.03, "observations": "1,20", "samples": 100, "steps": 1200,
-        "methods": ("bottleneck:12+collapse:0.3+quantise:1",),
+        "observations": "1,20", "samples": 100, "steps": 1200,
+        "methods": ("bottleneck:12+collapse:0.3+quantise:1",), "audit_effort": "thorough",
     },
     "faces": {
         "model": "lenet5", "data": "faces", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 2.0,
         "methods": ("bottleneck:1+collapse:1+quantise:1",), "samples": 40, "steps": 400, "batch": 16,
     },
     "xrays": {
-        "at": ("layer1",), "effort": "quick", "max_accuracy_drop": 2.0, "samples": 60, "steps": 400, "batch": 64,
+        "at": ("layer2",), "effort": "quick", "max_accuracy_drop": 2.0, "samples": 60, "steps": 400, "batch": 64,
     },
 }  # fmt: skip
 

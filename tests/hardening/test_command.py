@@ -102,6 +102,28 @@ def test_a_hardened_lenet_goes_through_everything_else(tmp_path, monkeypatch, ca
     assert (tmp_path / "bundles" / "edge").is_dir()
 
 
+def test_where_several_tensors_cross_is_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "forked.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = [
+        "harden",
+        "--model",
+        "forked:make",
+        "--data",
+        "digits",
+        "--at",
+        "layer1.conv1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "harden where one float32 tensor crosses" in " ".join(said.split())
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_network_of_ones_own_is_hardened_by_one_command(tmp_path, digits):
     """A residual network on a folder of images, with an honest verdict either way, within 30 minutes."""

@@ -54,11 +54,7 @@ def assemble(halves: Halves, recipe: Recipe, trains: Trained, run: Any) -> Assem
 
     Raises UsageError where several tensors cross, DefenceError where a hardening does not fit what crosses.
     """
-    if len(halves.activation) != 1 or halves.activation[0].dtype != "float32":
-        crossing = ", ".join(map(str, halves.activation))
-        raise UsageError(
-            f"at {halves.cut.name!r} {crossing} cross; harden where one float32 tensor crosses (see `splitward cuts`)."
-        )
+    refuse_several(halves)
     with run.constructing("inserted"):
         inserted = recipe.inserted(halves.activation[0].shape)
     present = [pair for pair in inserted if pair is not None]
@@ -72,6 +68,15 @@ def assemble(halves: Halves, recipe: Recipe, trains: Trained, run: Any) -> Assem
     with torch.no_grad():
         sent = edge(copy.deepcopy(halves.edge.normalise)(torch.full((1, *shape), 0.5)))
     return Assembly(recipe, copy.deepcopy(halves.edge.normalise), model, tuple(inserted), trains, sent.numel())
+
+
+def refuse_several(halves: Halves) -> None:
+    """Raise UsageError unless a single tensor crosses."""
+    if len(halves.activation) != 1 or halves.activation[0].dtype != "float32":
+        crossing = ", ".join(map(str, halves.activation))
+        raise UsageError(
+            f"at {halves.cut.name!r} {crossing} cross; harden where one float32 tensor crosses (see `splitward cuts`)."
+        )
 
 
 def _chained(modules: list[nn.Module]) -> nn.Sequential:

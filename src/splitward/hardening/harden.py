@@ -14,6 +14,7 @@ from splitward.core.defence import Chain
 from splitward.core.errors import UsageError
 from splitward.core.knowledge import Samples
 from splitward.core.run import Progress, Run, Silent
+from splitward.hardening.assembly import refuse_several
 from splitward.hardening.document import Document, Judged, Tried, concluded
 from splitward.hardening.judging import Court
 from splitward.hardening.proxy import measure
@@ -73,6 +74,8 @@ def _ground(settings: HardenSettings, scene: Scene, run: Run) -> Ground:
     victim, device = scene.victim, run.device
     exported = export(victim.model, scene.public.images[:2])
     halves = {at: exported.split(at) for at in settings.at}
+    for made in halves.values():
+        refuse_several(made)
 
     def there(samples: Samples) -> Samples:
         assert samples.labels is not None

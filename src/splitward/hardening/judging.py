@@ -113,13 +113,18 @@ class Court:
         }
 
     def judge(self, point: Point, command: str) -> Judged:
-        """Audit a point at every number of observations; finished audits and trials are read, not run again."""
+        """Audit a point at every number of observations; finished audits and trials are read, not run again.
+
+        A device that draws nothing sends the same each time: seen once is seen any number of times.
+        """
         defended = self._right(point.halves, point.recipe.chain)
         lost = 100 * (self.right[point.at] - defended)
-        several = self.settings.observations[
-            : None if point.recipe.chain else 1
-        ]  # a repetition of the same says nothing
-        seen = tuple(self._seen(point, k, command) for k in several)
+        several = self.settings.observations
+        if point.recipe.chain.draws:
+            seen = tuple(self._seen(point, k, command) for k in several)
+        else:
+            once = self._seen(point, 1, command)
+            seen = tuple(once.model_copy(update={"observations": k}) for k in several)
         tried = point.tried
         return Judged(
             kind=point.kind, recipe=str(point.recipe) if tried is None else tried.recipe,
