@@ -229,9 +229,10 @@ def test_two_runs_give_the_same_bytes(linear, pool, public, tmp_path):
 )
 def test_an_interrupted_audit_goes_on_to_the_same_record(linear, pool, public, tmp_path, monkeypatch, when):
     named = [dataclasses.replace(entry(Exact(steps=i)), name=f"exact:{i}") for i in range(2)]
+    released = "label" if when.startswith("before") else "none"  # what a label gives away takes seconds
 
     def go(out):
-        return run_audit(linear, pool, public, *named, defence="gaussian:0.1", released="label", out=out)
+        return run_audit(linear, pool, public, *named, defence="gaussian:0.1", released=released, out=out)
 
     whole, torn = go(tmp_path / "whole"), tmp_path / "torn"
     recover, keep_floor = Bench.recover, unlike.store.append_floor

@@ -102,6 +102,15 @@ def test_it_survives_its_file(tmp_path):
     assert Document.model_validate_json(found.save(tmp_path).read_text()) == found
 
 
+def test_the_levels_of_one_hardening_are_joined_by_a_line_as_those_of_a_defence_are():
+    found = document(
+        point("fisher:1", upper=0.5, drop=1), point("fisher:3", upper=0.4, drop=2), point("collapse:1", upper=0.1),
+        point("fisher:9", upper=None),
+    ).model_dump(mode="json")  # fmt: skip
+    lines = [e for e in ET.fromstring(figures(found)["front"]).iter() if e.tag.endswith("polyline")]
+    assert [len(line.get("points").split()) for line in lines] == [2]
+
+
 def test_the_figures_are_drawn_and_nothing_in_a_name_is_markup(tmp_path):
     found = document(
         point("none", upper=0.9, kind="none"), point("gaussian:1", upper=0.5, drop=3, kind="plain"),

@@ -16,8 +16,8 @@ from splitward.report import html
 from splitward.report.figures import Scale, round_scale
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 420, 62, 48, 16, 16
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#000000")
-"""Of the methods: M. Okabe and K. Ito's, which colour-blind readers tell apart."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#000000", "#b3a000")
+"""Of the methods: M. Okabe and K. Ito's, which colour-blind readers tell apart; their yellow darker."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,12 @@ def _axes(x: Scale, y: Scale, x_title: str, y_title: str) -> Iterable[str]:
 
 
 def _curves(marks: Sequence[Mark], x: Scale, y: Scale, colour: Mapping[str, str]) -> Iterable[str]:
-    """A line through the levels of each defence of the papers."""
-    for name in dict.fromkeys(m.series for m in marks if m.kind == "plain"):
-        points = sorted((m.x, m.y) for m in marks if m.series == name and m.kind == "plain")
+    """A line through the judged levels of each defence and of each hardening."""
+    judged = [m for m in marks if m.kind in ("plain", "hardened")]
+    for name in dict.fromkeys(m.series for m in judged):
+        points = sorted((m.x, m.y) for m in judged if m.series == name)
+        if len(points) < 2:
+            continue
         line = " ".join(f"{a},{b}" for a, b in (_at(x, y, *p) for p in points))
         yield f'<polyline points="{line}" fill="none" stroke="{colour[name]}" stroke-width="1.5"/>'
 
