@@ -30,7 +30,23 @@ STUDIES: dict[str, dict[str, Any]] = {
     "mnist": {
         "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
         "observations": "1,20", "samples": 100, "steps": 1200,
-        "methods": ("bottleneck:12+collapse:0.3+quantise:1",), "audit_effort": "thorough",
+        "methods": ("bottleneck:12+collapse:0.3+quantise:1",),
+    },
+    "methods": {
+        "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
+        "samples": 100, "attacks": "prior-guided,inverse-network", "curves": True, "finalists": 16,
+        "methods": (
+            "bottleneck:12+collapse:0.3+quantise:1", *(f"distance-correlation:{level}" for level in (1, 3, 10)),
+            *(f"learned-noise:{level}+gaussian:1" for level in (0.03, 0.1, 0.3)),
+            *(f"channel-pruning:{share}+adversary:1" for share in (0.3, 0.6, 0.9)),
+            *(f"adversary:{level}" for level in (0.3, 1, 3)),
+            *(f"fisher:{level}+gaussian:0.25" for level in (0.05, 0.5, 5)),
+        ),
+    },
+    "cifar": {
+        "model": "cifar-cnn", "data": "cifar10", "at": ("ReLU22", "pool3"), "effort": "quick", "max_accuracy_drop": 1.0,
+        "observations": "1,20", "samples": 100, "steps": 300, "finalists": 1,
+        "methods": ("bottleneck:16+collapse:0.3+quantise:1",),
     },
     "faces": {
         "model": "lenet5", "data": "faces", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 2.0,
@@ -48,7 +64,7 @@ def command_of(given: dict[str, Any]) -> str:
     for name, value in given.items():
         option = "--method" if name == "methods" else f"--{name.replace('_', '-')}"
         for item in value if isinstance(value, tuple) else (value,):
-            words += [option, str(item)]
+            words += [option] if item is True else [option, str(item)]
     return shlex.join(words)
 
 

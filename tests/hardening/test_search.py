@@ -130,3 +130,10 @@ def test_settings_that_make_no_sense_are_one_sentence():
     with pytest.raises(UsageError, match="observations"):
         read_settings({"model": "m", "data": "d", "at": ["x"], "observations": "1,many"})
     assert json.loads(json.dumps(settings_for().numeric()))["steps"] == 8
+
+
+def test_as_many_finalists_as_are_asked_for_get_through_every_round():
+    given = {"model": "m", "data": "d", "at": ["x"], "effort": "quick"}
+    assert [count for _, count in read_settings(given).scale.rungs] == [None, 3, 1]
+    assert [count for _, count in read_settings(given | {"finalists": 2}).scale.rungs] == [None, 3, 2]
+    assert [count for _, count in read_settings(given | {"finalists": 9}).scale.rungs] == [None, 9, 9]

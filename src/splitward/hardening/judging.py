@@ -75,7 +75,7 @@ class Court:
         for at, halves in self.ground.halves.items():
             texts = ["none"]
             if self.settings.draws_curves:
-                count = self.settings.scale.levels or 2
+                count = self.settings.scale.levels or 3
                 texts += [f"{kind}:{level:g}" for kind, levels in LEVELS.items() for level in levels[:count]]
             for text in texts:
                 recipe = parse_recipe(text)

@@ -88,12 +88,14 @@ class HardenSettings(BaseModel):
 
     @property
     def scale(self) -> Effort:
-        """How much is tried; ``steps`` are those of the last round, the others follow; ``finalists`` enter it."""
+        """How much is tried; ``steps`` are those of the last round, the others follow; ``finalists`` enter it at most,
+        and so do as many every round before."""
         effort = EFFORTS[self.effort]
         last = effort.rungs[-1][0]
         factor = 1.0 if self.steps is None else self.steps / last
         finalists = self.finalists or effort.finalists
-        counts = [*(entering for _, entering in effort.rungs[:-1]), finalists]
+        counts = [None if entering is None else max(entering, finalists) for _, entering in effort.rungs[:-1]]
+        counts.append(finalists)
         rungs = tuple((max(1, round(n * factor)), count) for (n, _), count in zip(effort.rungs, counts, strict=True))
         return Effort(effort.tries, rungs, finalists, effort.proxy_steps, self.count, effort.levels)
 
