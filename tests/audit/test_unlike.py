@@ -106,7 +106,8 @@ def linear(model, public):
 
 def run_audit(halves, pool, public, *attacks, defence="none", **options):
     target = sw.Target(halves, sw.defence(defence))
-    options = {"effort": "quick", "released": "none", "samples": 12, "unlike": UNLIKE, "run": Run(0, CPU)} | options
+    given = {"effort": "quick", "released": "none", "samples": 12, "unlike": UNLIKE, "run": Run(0, CPU), "judge": False}
+    options = given | options
     named = [a if hasattr(a, "attack") else entry(a) for a in attacks]
     return sw.audit(target, named, secrets=pool, public=public, **options)
 
