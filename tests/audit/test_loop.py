@@ -94,8 +94,9 @@ def test_an_interrupted_audit_goes_on_where_it_stopped(halves, pool, public, tmp
 
     def go(out):
         return sw.audit(
-            target, named, secrets=pool, public=public, samples=12, effort="quick", out=out, run=Run(0, CPU)
-        )
+            target, named, secrets=pool, public=public, samples=12, effort="quick", out=out, run=Run(0, CPU),
+            judge=False, released="none",
+        )  # fmt: skip
 
     whole = go(tmp_path / "whole")
     attack, calls = Bench.attack, []
