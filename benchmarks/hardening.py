@@ -43,6 +43,11 @@ STUDIES: dict[str, dict[str, Any]] = {
             *(f"fisher:{level}+gaussian:0.25" for level in (0.05, 0.5, 5)),
         ),
     },
+    "edge-only": {
+        "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
+        "trains": "edge", "samples": 100, "attacks": "prior-guided,inverse-network", "finalists": 4,
+        "methods": ("collapse:1", "collapse:10", "collapse:100", "bottleneck:12+collapse:0.3"),
+    },
     "cifar": {
         "model": "cifar-cnn", "data": "cifar10", "at": ("ReLU22", "pool3"), "effort": "quick", "max_accuracy_drop": 1.0,
         "observations": "1,20", "samples": 100, "steps": 300, "finalists": 1,

@@ -49,14 +49,15 @@ def sent_for(
 ) -> tuple[Tensor, Tensor]:
     """The mean of ``k`` draws of what is sent (N, D), and the class that the cloud answers to the first (N,)."""
     rows, answers = [], []
+    times = k if chain.draws else 1
     for part in images.split(BATCH):
         send = Sender(edge, chain, draws)
         first = send(part)
         answers.append(logits(cloud(first[0] if len(first) == 1 else first)).argmax(1))
         total = torch.cat([tensor.flatten(1) for tensor in first], 1)
-        for _ in range(k - 1):
+        for _ in range(times - 1):
             total = total + torch.cat([tensor.flatten(1) for tensor in send(part)], 1)
-        rows.append(total / k)
+        rows.append(total / times)
     return torch.cat(rows), torch.cat(answers)
 
 
