@@ -1,4 +1,5 @@
-"""What `splitward harden` reaches: runs its studies and collects what they wrote into results/hardening.json.
+"""What `splitward harden` reaches: runs its studies and collects what they wrote into results/hardening.json; those of
+methods side by side, which two attacks judge, into results/hardening-methods.json.
 
     python benchmarks/hardening.py --runs FOLDER [--study mnist ...] [--collect]
 
@@ -22,6 +23,8 @@ from splitward.hardening.settings import read_settings
 from splitward.record import store
 
 FILE = Path(__file__).parent.parent / "results" / "hardening.json"
+BESIDE = ("methods", "edge-only")
+"""Studies of the other file."""
 STUDIES: dict[str, dict[str, Any]] = {
     "digits": {
         "model": "lenet5", "data": "digits", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 2.0,
@@ -47,6 +50,10 @@ STUDIES: dict[str, dict[str, Any]] = {
         "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
         "trains": "edge", "samples": 100, "attacks": "prior-guided,inverse-network", "finalists": 4,
         "methods": ("collapse:1", "collapse:10", "collapse:100", "bottleneck:12+collapse:0.3"),
+    },
+    "deployed": {
+        "model": "lenet5", "data": "mnist", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 0.5,
+        "trains": "edge", "observations": "1,20", "samples": 100, "steps": 1200, "methods": ("signs:12+collapse:0.3",),
     },
     "cifar": {
         "model": "cifar-cnn", "data": "cifar10", "at": ("ReLU22", "pool3"), "effort": "quick", "max_accuracy_drop": 1.0,
@@ -90,6 +97,14 @@ def kept(document: Document, folder: Path) -> dict[str, Any]:
     return {**document.model_dump(mode="json", exclude={"format", "version"}), "reached": reached}
 
 
+def keep(name: str, document: Document, folder: Path) -> None:
+    """Put a study into its file, whatever else has been put there."""
+    file = FILE.with_name("hardening-methods.json") if name in BESIDE else FILE
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    found[name] = kept(document, folder)
+    file.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
@@ -98,12 +113,11 @@ def main() -> None:
     parser.add_argument("--xrays", type=Path)
     parser.add_argument("--own", nargs=2, metavar=("MODULE:FACTORY", "WEIGHTS"))
     options = parser.parse_args()
-    found = json.loads(FILE.read_text()) if FILE.is_file() else {}
     for name in options.study or STUDIES:
-        file = options.runs / name / "hardening.json"
+        folder = options.runs / name
         if options.collect:
-            if file.is_file():
-                found[name] = kept(Document.model_validate_json(file.read_text()), options.runs / name)
+            if (folder / "hardening.json").is_file():
+                keep(name, Document.model_validate_json((folder / "hardening.json").read_text()), folder)
             continue
         given = dict(STUDIES[name])
         if name == "xrays":
@@ -111,11 +125,10 @@ def main() -> None:
                 continue
             model, weights = options.own
             given = {"model": model, "weights": weights, "data": str(options.xrays), **given}
-        settings = read_settings({**given, "out": options.runs / name})
+        settings = read_settings({**given, "out": folder})
         document = run_settings(settings, command=command_of(given), say=print)
         print(f"{name}: {document.sentence}")
-        found[name] = kept(document, options.runs / name)
-    FILE.write_text(json.dumps(found, indent=1) + "\n")
+        keep(name, document, folder)
 
 
 if __name__ == "__main__":

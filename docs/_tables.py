@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from splitward.report import pareto
+from splitward.report import front, pareto
 
 RESULTS = Path(__file__).parent.parent / "results"
 PUBLISHED = Path(__file__).parent.parent / "src/splitward/reproduce/published/published_tables.csv"
@@ -170,6 +170,28 @@ def by_hardening(document: dict[str, Any]) -> str:
     return markdown(headings, cells)
 
 
+DROPPED = 20
+"""Points of accuracy that a method of the figure loses at most: nobody deploys the others, which would squeeze it."""
+
+
+def by_method(document: dict[str, Any]) -> str:
+    """The methods side by side: the figure, and what the two strongest attacks reached on every point."""
+    cells = []
+    for study in document.values():
+        for point, seen in ((p, s) for p in study["judged"] for s in p["seen"]):
+            reached = f"{seen['leakage_ssim']:.3f} (`{seen['attack']}`)" if seen["leakage_ssim"] is not None else "–"
+            over = f"{seen['excess']:.3f} ({seen['upper']:.3f})" if seen["upper"] is not None else "no verdict"
+            cells.append([
+                f"`{point['recipe']}`", "–" if point["kind"] != "hardened" else study["trains"],
+                f"{point['drop_points']['mean']:.2f}", f"{point['cost']['wire_bytes']:,}",
+                f"{point['cost']['edge_cost']:.2f}", reached, over,
+            ])  # fmt: skip
+    headings = ("recipe", "trains", "accuracy lost, points", "bytes", "edge cost", "strongest SSIM", "excess (upper)")
+    shown = [p for p in document["methods"]["judged"] if p["drop_points"]["mean"] <= DROPPED]
+    drawn = front.figures({"judged": shown, "tried": []})["front"]
+    return f"<figure>\n{drawn}</figure>\n\n{markdown(headings, cells)}"
+
+
 def strongest(tried: Rows, threat_model: str) -> str:
     """The highest SSIM of a threat model's own attacks, how many secrets they told apart, and whether to believe it."""
     best = max((one for one in tried if one["threat_model"] == threat_model), key=lambda one: one["ssim"])
@@ -283,6 +305,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "attack-bounds": by_rank,
     "certificates": by_certificate,
     "hardening": by_hardening,
+    "hardening-methods": by_method,
     "decoder-effort": by_effort,
     "scripts-descent": by_descent,
     "plan-lenet": by_plan,

@@ -10,6 +10,8 @@ from splitward.core.errors import DefenceError
 from splitward.core.hardening import Batch, Setting
 from splitward.core.registry import discover
 from splitward.core.run import Run
+from splitward.hardening.assembly import assemble
+from splitward.hardening.bottleneck import Sign
 from splitward.hardening.distance_correlation import distance_correlation
 from splitward.hardening.recipe import parse_recipe
 
@@ -25,7 +27,7 @@ def made(name):
 def test_those_of_the_issue_are_there():
     assert set(METHODS) >= {
         "adversary", "bottleneck", "channel-pruning", "channels", "collapse", "distance-correlation", "fisher",
-        "learned-noise",
+        "learned-noise", "signs",
     }  # fmt: skip
 
 
@@ -99,6 +101,25 @@ def test_distance_correlation_is_that_of_its_definition():
     a, b = (d - d.mean(0) - d.mean(1)[:, None] + d.mean() for d in (a, b))
     expected = (a * b).mean() / ((a * a).mean() * (b * b).mean()).sqrt()
     assert distance_correlation(first, second).item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_signs_are_exact_and_whoever_differentiates_sees_the_identity():
+    values = torch.tensor([[-0.3, 0.0, 1e-7, 0.9]]).requires_grad_()
+    signs = Sign()(values)
+    assert signs.tolist() == [[-1.0, -1.0, 1.0, 1.0]]
+    signs.sum().backward()
+    assert values.grad.tolist() == [[1.0] * 4]
+
+
+def test_a_deployed_cloud_is_sent_few_activations_by_signs(halves, tiny):
+    """What it has always taken, in shape; as exported, and still with slopes that an attack can follow."""
+    made = assemble(halves, parse_recipe("signs:3"), "edge", Run(0)).halves()
+    assert made.activation == halves.activation
+    pixels = tiny.public.images[:60].clone().requires_grad_()
+    sent = made.edge(pixels)
+    assert 1 < len(sent.detach().flatten(1).unique(dim=0)) <= 8
+    assert torch.autograd.grad(sent.sum(), pixels)[0].abs().sum() > 0
+    assert made.cloud(sent).shape == (len(pixels), 3)
 
 
 def test_the_gate_drops_the_stated_share():

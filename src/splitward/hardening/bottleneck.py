@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from splitward.core.errors import DefenceError
 from splitward.core.hardening import Inserted
@@ -40,18 +41,55 @@ class Bottleneck:
 
     def insert(self, shape: tuple[int, ...]) -> Inserted:
         """Encoder to (N, level) and decoder back to (N, *shape)."""
-        layers: list[nn.Module] = []
-        numbers = math.prod(shape)
-        if len(shape) == 3:
-            strides = [max(1, math.ceil(size / SIDE)) for size in shape[1:]]
-            layers.append(nn.MaxPool2d((strides[0], strides[1]), ceil_mode=True))
-            numbers = shape[0] * math.prod(math.ceil(size / s) for size, s in zip(shape[1:], strides, strict=True))
         code = int(self.level)
-        layers += [nn.Flatten(), nn.Linear(numbers, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, code), nn.Tanh()]
         expand = nn.Sequential(
             nn.Linear(code, EXPANDED), nn.ReLU(), nn.Linear(EXPANDED, math.prod(shape)), nn.Unflatten(1, shape)
         )
-        return Inserted(nn.Sequential(*layers), expand)
+        return Inserted(nn.Sequential(*_encoder(shape, code)), expand)
+
+
+@register("hardening")
+@dataclass(frozen=True)
+class Signs:
+    """A vector as of ``bottleneck``, of which the device keeps the signs; the level is how many there are.
+
+    One layer makes an activation of them again, cheap enough for a device: with ``--trains edge`` the deployed cloud's
+    half is sent what it has always taken, and that takes 2^level values at most. Whoever differentiates through it sees
+    the identity. Raises DefenceError for a level that is not a whole number from 1 to 4096.
+    """
+
+    name: ClassVar[str] = "signs"
+    tries: ClassVar[tuple[str, ...]] = ("signs:12+collapse:0.3",)
+    level: float
+
+    def __post_init__(self) -> None:
+        check_count(self.name, self.level, "signs")
+
+    def insert(self, shape: tuple[int, ...]) -> Inserted:
+        """Encoder to (N, level), each -1 or 1, and decoder back to (N, *shape)."""
+        code = int(self.level)
+        expand = nn.Sequential(nn.Linear(code, math.prod(shape)), nn.Unflatten(1, shape))
+        return Inserted(nn.Sequential(*_encoder(shape, code), Sign()), expand)
+
+
+class Sign(nn.Module):
+    """-1 or 1, exactly."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(N, ...) to the same; its gradient is the identity's."""
+        nothing = values - values.detach()
+        return torch.where(values > 0, 1.0, -1.0) + nothing
+
+
+def _encoder(shape: tuple[int, ...], code: int) -> list[nn.Module]:
+    """From (N, *shape) to (N, code), each from -1 to 1."""
+    layers: list[nn.Module] = []
+    numbers = math.prod(shape)
+    if len(shape) == 3:
+        strides = [max(1, math.ceil(size / SIDE)) for size in shape[1:]]
+        layers.append(nn.MaxPool2d((strides[0], strides[1]), ceil_mode=True))
+        numbers = shape[0] * math.prod(math.ceil(size / s) for size, s in zip(shape[1:], strides, strict=True))
+    return [*layers, nn.Flatten(), nn.Linear(numbers, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, code), nn.Tanh()]
 
 
 @register("hardening")
