@@ -58,6 +58,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     "cifar": {
         "model": "cifar-cnn", "data": "cifar10", "at": ("ReLU22", "pool3"), "effort": "quick", "max_accuracy_drop": 1.0,
         "observations": "1,20", "samples": 100, "steps": 300, "finalists": 1,
+        "attacks": "prior-guided,rmle,inverse-network,shadow-model",
         "methods": ("bottleneck:16+collapse:0.3+quantise:1",),
     },
     "faces": {

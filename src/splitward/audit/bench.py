@@ -28,7 +28,7 @@ from splitward.core.run import Run, Trace
 from splitward.core.settling import diverged
 from splitward.record.schema import Control
 
-REVISION = 11
+REVISION = 12
 """Part of every address: raised where attacks of the same settings give other numbers within a version."""
 IDENTIFIED = 0.5
 """A sound attack brings at least this share of the secrets nearest to their own originals: of all of them on the
