@@ -154,7 +154,7 @@ def by_hardening(document: dict[str, Any]) -> str:
         for point, seen in ((p, s) for p in study["judged"] for s in p["seen"]):
             place = (point["recipe"], point["at"], seen["observations"])
             here = [one for one in study["reached"] if (one["recipe"], one["at"], one["observations"]) == place]
-            tried = [one for one in here if one["adaptive"] or point["recipe"] == "none"]
+            tried = [one for one in here if one["adaptive"] or point["defence"] == "none"]
             lost = point["drop_points"]
             cells.append([
                 study["data"], study["audit_effort"], f"`{point['recipe']}`",
