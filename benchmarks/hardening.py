@@ -65,9 +65,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "model": "lenet5", "data": "faces", "at": ("ReLU2",), "effort": "quick", "max_accuracy_drop": 2.0,
         "methods": ("bottleneck:1+collapse:1+quantise:1",), "samples": 40, "steps": 400, "batch": 16,
     },
-    "xrays": {
-        "at": ("layer2",), "effort": "quick", "max_accuracy_drop": 2.0, "samples": 60, "steps": 400, "batch": 64,
-    },
+    "xrays": {"input": "1x28x28", "at": ("layer2",), "max_accuracy_drop": 2.0, "effort": "quick"},
 }  # fmt: skip
 
 
